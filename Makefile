@@ -1,0 +1,44 @@
+# Every target installs what it needs into .venv, .tools and node_modules, and is quick the second time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+BIN := .venv/bin
+
+.PHONY: help install demo up test check bench build lock test-dynamodb-local clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+
+.venv/.installed: requirements.txt requirements-dev.txt pyproject.toml
+	python3 -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements-dev.txt)"
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(PY) requirements-dev.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(PY) --no-build-isolation --editable . 2>/dev/null \
+	  || $(BIN)/uv pip install --quiet --no-deps --python $(PY) --editable .
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.tools/sam/.installed: requirements-sam.txt .venv/.installed
+	python3 -m venv .tools/sam
+	$(BIN)/uv pip sync --quiet --require-hashes --python .tools/sam/bin/python requirements-sam.txt
+	@touch $@
+
+install: .venv/.installed node_modules/.installed  ## install what the other targets need
+
+demo: install  ## a signup becomes a live tenant, told step by step
+	$(BIN)/d1fleet demo
+
+up: install  ## run the whole stack on this machine
+	$(BIN)/d1fleet up
+
+lock: .venv/.installed  ## write the locks anew from pyproject.toml and package.json
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements.txt pyproject.toml -o requirements-dev.txt
+	echo aws-sam-cli | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-sam.txt
+	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+clean:  ## remove everything that was installed or built
+	rm -rf .venv .tools node_modules .d1fleet build .aws-sam

@@ -1,0 +1,100 @@
+"""The settings of the functions: one model, read once, from the environment.
+
+Every field is an environment variable of `template.yaml` with the same name in capitals; a test holds
+the two together. Nothing here says where the stack runs: only URLs differ.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+__all__ = ["BadSettings", "Settings"]
+
+LOCATION_HINTS = frozenset({"wnam", "enam", "weur", "eeur", "apac", "oc"})
+JURISDICTIONS = frozenset({"eu", "fedramp", "us"})
+
+
+class BadSettings(Exception):  # noqa: N818
+    """Say in one line which settings are missing or wrong, and how to mend them."""
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class Settings(BaseModel):
+    """Hold what a deployment chose. Durations are ISO 8601 in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    fleet: Annotated[str, Field(pattern=r"^[a-z0-9]{1,5}$")]
+    table_name: Annotated[str, Field(min_length=3)]
+    bucket_name: Annotated[str, Field(min_length=3)]
+    event_bus_name: Annotated[str, Field(min_length=1)]
+    alert_topic_arn: Annotated[str, Field(min_length=1)]
+    work_queue_url: Annotated[str, Field(min_length=1)]
+    work_dlq_url: Annotated[str, Field(min_length=1)]
+    bind_queue_url: Annotated[str, Field(min_length=1)]
+    bind_dlq_url: Annotated[str, Field(min_length=1)]
+    secrets_prefix: Annotated[str, Field(min_length=1)]
+    cloudflare_account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    cloudflare_api_url: str = "https://api.cloudflare.com/client/v4"
+    router_url: str = ""
+    api_limit: Annotated[int, Field(ge=5)] = 1200
+    api_window: Annotated[int, Field(ge=1)] = 300
+    api_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    auth_providers: tuple[str, ...] = ("clerk", "standard")
+    tenant_is: Literal["organization", "user"] = "organization"
+    database_classes: tuple[str, ...] = ("weur",)
+    pool_target: Annotated[int, Field(ge=0, le=5000)] = 20
+    shard_capacity: Annotated[int, Field(ge=1, le=4900)] = 4500
+    grace_period: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(days=30)
+    publish_settle: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(seconds=60)
+
+    @field_validator("auth_providers", "database_classes", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("database_classes")
+    @classmethod
+    def _known_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = LOCATION_HINTS | JURISDICTIONS
+        unknown = [name for name in value if name not in known]
+        if unknown or not value:
+            message = f"{', '.join(unknown) or 'none'}: not of {', '.join(sorted(known))}"
+            raise ValueError(message)
+        return value
+
+    @property
+    def default_class(self) -> str:
+        """Return the class of databases that a signup gets when nothing else is said."""
+        return self.database_classes[0]
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from the environment.
+
+        An empty variable counts as not set: a template's parameter has no other way to say so.
+
+        Raises:
+            BadSettings: one line that names every missing or wrong variable.
+        """
+        env = os.environ if environ is None else environ
+        given = {
+            name: env[name.upper()] for name in cls.model_fields if env.get(name.upper(), "") != ""
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{str(item['loc'][0]).upper()}: "
+                + ("is not set" if item["type"] == "missing" else item["msg"])
+                for item in error.errors(include_url=False, include_input=False)
+            )
+            raise BadSettings(f"set these environment variables of the function: {problems}") from None
