@@ -1,0 +1,58 @@
+"""What the webhook doors need from the rest: a use case that accepts, and somebody who knows the secrets."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from shared.domain.auth_events import AuthEvent
+
+__all__ = ["Accept", "Accepted", "Secrets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Say what became of an event, and how its tenant stands now."""
+
+    status: Literal["accepted", "duplicate", "ignored"]
+    tenant_status: str | None = None
+
+
+class Accept(Protocol):
+    """Take well-signed events; whatever is raised means that nothing may be acknowledged.
+
+    Raises:
+        Transient: storage does not answer; the sender should come back.
+    """
+
+    def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
+        """Store the event and its effect at once; `body_sha256` (hex) tells a resend from a forgery."""
+        ...
+
+    def dead_letter(
+        self,
+        *,
+        provider: str,
+        mode: str,
+        event_id: str | None,
+        reason: str,
+        body: bytes,
+        trace: str,
+    ) -> None:
+        """Keep a well-signed body that could not be understood, and alert."""
+        ...
+
+
+class Secrets(Protocol):
+    """Know the secrets of this deployment by their short names, e.g. `auth/clerk`.
+
+    Raises:
+        Transient: the store of secrets does not answer.
+        Permanent: the stored value has a shape that no secret has, or may not be read.
+    """
+
+    def get(self, name: str) -> tuple[str, ...]:
+        """Return the secrets in their order, none if there is no such secret; may be minutes old."""
+        ...
+
+    def refreshed(self, name: str) -> tuple[str, ...] | None:
+        """Return the secrets read anew, or None if they did not change or were read just now."""
+        ...
