@@ -7,8 +7,8 @@ ControlPlaneError
 ├── Permanent            a person must act; the reason says how
 └── Conflict             a named condition did not hold: read again and decide anew
 
-Anything else that is raised is a bug and is left to crash: the queue brings the message back, and at
-last the dead letter queue shows it.
+Anything else that is raised is a bug and is left to crash: the queue brings the message back, and
+at last the dead letter queue shows it.
 """
 
 __all__ = [

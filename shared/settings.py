@@ -1,7 +1,7 @@
 """The settings of the functions: one model, read once, from the environment.
 
-Every field is an environment variable of `template.yaml` with the same name in capitals; a test holds
-the two together. Nothing here says where the stack runs: only URLs differ.
+Every field is an environment variable of `template.yaml` with the same name in capitals; a test
+holds the two together. Nothing here says where the stack runs: only URLs differ.
 """
 
 import os
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from shared.domain.budget import BudgetLimits
+from shared.domain.classes import DATABASE_CLASSES
 
 __all__ = ["BadSettings", "Settings"]
-
-LOCATION_HINTS = frozenset({"wnam", "enam", "weur", "eeur", "apac", "oc"})
-JURISDICTIONS = frozenset({"eu", "fedramp", "us"})
 
 
 class BadSettings(Exception):  # noqa: N818
@@ -64,11 +64,17 @@ class Settings(BaseModel):
     @field_validator("database_classes")
     @classmethod
     def _known_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = LOCATION_HINTS | JURISDICTIONS
-        unknown = [name for name in value if name not in known]
+        unknown = [name for name in value if name not in DATABASE_CLASSES]
         if unknown or not value:
-            message = f"{', '.join(unknown) or 'none'}: not of {', '.join(sorted(known))}"
-            raise ValueError(message)
+            known = ", ".join(sorted(DATABASE_CLASSES))
+            raise ValueError(f"{', '.join(unknown) or 'none'}: not of {known}")
+        return value
+
+    @field_validator("api_share")
+    @classmethod
+    def _budget_has_calls(cls, value: float, info: ValidationInfo) -> float:
+        if {"api_limit", "api_window"} <= info.data.keys():
+            BudgetLimits.of(info.data["api_limit"], info.data["api_window"], value)
         return value
 
     @property
@@ -97,4 +103,4 @@ class Settings(BaseModel):
                 + ("is not set" if item["type"] == "missing" else item["msg"])
                 for item in error.errors(include_url=False, include_input=False)
             )
-            raise BadSettings(f"set these environment variables of the function: {problems}") from None
+            raise BadSettings(f"set the function's environment variables: {problems}") from None

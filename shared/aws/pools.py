@@ -1,0 +1,164 @@
+"""The pool of a class, and the shards' counters: who may refill, where there is room.
+
+A refill holds a lease, so that there is one at a time per class. Whoever wants one while it is
+held raises `wanted`; the holder looks again before it lets go.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from shared.aws.table import Condition, Put, Table, Update
+from shared.domain.lifecycle import iso
+from shared.errors import Conflict
+
+__all__ = ["Blocked", "Lease", "Pools", "ShardRoom"]
+
+LEASE: Final = timedelta(seconds=45)
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Say why no database of a class can be made, and since when."""
+
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Hold the right to refill a class; `wanted` is how often it was asked for, as last read."""
+
+    class_: str
+    token: str
+    wanted: int
+    recent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShardRoom:
+    """Say how many slots of a shard are taken."""
+
+    script: str
+    number: int
+    used: int
+
+
+class Pools:
+    """Read and change what is shared by all refills."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def ask(self, class_: str) -> None:
+        """Say that a refill is wanted; the one under way, if any, looks again."""
+        self._table.write(
+            Update(self._key(class_), "ADD wanted :one", values={":one": 1}),
+        )
+
+    def lease(self, class_: str, now: datetime) -> Lease | None:
+        """Take the right to refill, or return None when another refill has it."""
+        token = secrets.token_hex(8)
+        free = Condition(
+            "no refill is under way",
+            "attribute_not_exists(lease_until) OR lease_until < :now",
+            values={":now": iso(now)},
+        )
+        try:
+            item = self._table.write(
+                Update(
+                    self._key(class_),
+                    "SET lease_until = :until, lease_token = :token",
+                    values={":until": iso(now + LEASE), ":token": token},
+                    condition=free,
+                )
+            )
+        except Conflict:
+            return None
+        data = item or {}
+        return Lease(class_, token, int(data.get("wanted", 0)), tuple(data.get("recent", ())))
+
+    def release(self, lease: Lease, recent: Sequence[str]) -> bool:
+        """Let go of the right to refill; False says that one more round is wanted first.
+
+        `recent` are databases that the indexes may not show yet.
+        """
+        mine = Condition(
+            "the lease is ours and nobody asked meanwhile",
+            "lease_token = :token AND (wanted = :wanted OR attribute_not_exists(wanted))",
+            values={":token": lease.token, ":wanted": lease.wanted},
+        )
+        try:
+            self._table.write(
+                Update(
+                    self._key(lease.class_),
+                    "SET recent = :recent REMOVE lease_until, lease_token",
+                    values={":recent": list(recent)},
+                    condition=mine,
+                )
+            )
+        except Conflict:
+            return False
+        return True
+
+    def wanted(self, lease: Lease) -> Lease:
+        """Return the lease with the present count of askers."""
+        item = self._table.get(f"POOL#{lease.class_}") or {}
+        return Lease(lease.class_, lease.token, int(item.get("wanted", 0)), lease.recent)
+
+    def block(self, class_: str, reason: str, now: datetime) -> None:
+        """Write down why no database of a class can be made."""
+        self._table.write(
+            Update(
+                self._key(class_),
+                "SET blocked_reason = :reason, blocked_since = :now",
+                values={":reason": reason, ":now": iso(now)},
+            )
+        )
+
+    def unblock(self, class_: str) -> None:
+        """Write down that databases of a class can be made again."""
+        self._table.write(Update(self._key(class_), "REMOVE blocked_reason, blocked_since"))
+
+    def blocked(self, class_: str) -> Blocked | None:
+        """Return why no database of a class can be made, or None."""
+        item = self._table.get(f"POOL#{class_}") or {}
+        if "blocked_reason" not in item:
+            return None
+        since = datetime.fromisoformat(str(item["blocked_since"]))
+        return Blocked(str(item["blocked_reason"]), since)
+
+    # Room on shards: one small item for each shard, all in one partition, read consistently
+
+    def shards(self) -> list[ShardRoom]:
+        """Return every shard of the fleet and how full it is, in their order."""
+        found = [
+            ShardRoom(str(item["sk"]), int(item["number"]), int(item.get("used", 0)))
+            for item in self._table.query("SHARDS")
+        ]
+        return sorted(found, key=lambda room: room.number)
+
+    @staticmethod
+    def new_shard(script: str, number: int) -> Put:
+        """Return the write that makes a shard known, once."""
+        return Put(
+            {"pk": "SHARDS", "sk": script, "number": number, "used": 0},
+            Condition("shard is new", "attribute_not_exists(pk)"),
+        )
+
+    @staticmethod
+    def take_slots(script: str, count: int, capacity: int) -> Update:
+        """Return the write that takes slots of a shard, if there is room."""
+        room = Condition("the shard has room", "used <= :room", values={":room": capacity - count})
+        return Update(
+            {"pk": "SHARDS", "sk": script},
+            "ADD used :count",
+            values={":count": count},
+            condition=room,
+        )
+
+    @staticmethod
+    def _key(class_: str) -> dict[str, Any]:
+        return {"pk": f"POOL#{class_}", "sk": "META"}

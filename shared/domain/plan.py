@@ -1,0 +1,160 @@
+"""What comes next for a tenant or a database: pure decisions, each a closed union of actions.
+
+No clock, no I/O: the use cases gather what should be and what is, ask here, and apply the answer.
+There is no action that deletes.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.tenant import Tenant, TenantStatus
+
+__all__ = [
+    "AwaitBinding",
+    "AwaitDatabase",
+    "Claim",
+    "ConfirmLive",
+    "CreateDatabase",
+    "DatabaseAction",
+    "Fail",
+    "FinishDatabase",
+    "Migrate",
+    "MigrateFirst",
+    "Nothing",
+    "PublishRoute",
+    "SettleRoute",
+    "TenantAction",
+    "plan_database",
+    "plan_refill",
+    "plan_tenant",
+]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """All is as it should be."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Take a ready database for the tenant."""
+
+
+@dataclass(frozen=True)
+class AwaitDatabase:
+    """No database is ready: ask for one and wait."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """A person must act before this can go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class MigrateFirst:
+    """Bring the claimed database to the head before anybody uses it."""
+
+
+@dataclass(frozen=True)
+class PublishRoute:
+    """Tell the directory where the tenant's database is, and whether it may be used."""
+
+    state: str
+
+
+@dataclass(frozen=True)
+class ConfirmLive:
+    """See the router answer from that very database, and only then call the tenant active."""
+
+
+@dataclass(frozen=True)
+class SettleRoute:
+    """Write down that the directory holds the tenant's state."""
+
+    state: str
+
+
+TenantAction: TypeAlias = (
+    Nothing | Claim | AwaitDatabase | Fail | MigrateFirst | PublishRoute | ConfirmLive | SettleRoute
+)
+
+
+def plan_tenant(
+    tenant: Tenant, *, head: str, routed: str | None, blocked: str | None, tried_claim: bool
+) -> TenantAction:
+    """Say what comes next for a tenant.
+
+    `head` is the schema's newest version; `routed` the state that the directory was seen to hold
+    in this attempt, None when it was not asked; `blocked` why no database can be made at present.
+    """
+    match tenant.status:
+        case TenantStatus.PENDING:
+            if not tried_claim:
+                return Claim()
+            return Fail(blocked) if blocked else AwaitDatabase()
+        case TenantStatus.ACTIVATING:
+            if tenant.schema_version != head:
+                return MigrateFirst()
+            if routed != TenantStatus.ACTIVE:
+                return PublishRoute(TenantStatus.ACTIVE)
+            return ConfirmLive()
+        case TenantStatus.SUSPENDED | TenantStatus.CLOSING:
+            if tenant.database_ulid is None or tenant.routed_status == tenant.status:
+                return Nothing()
+            if routed != tenant.status:
+                return PublishRoute(tenant.status)
+            return SettleRoute(tenant.status)
+        case TenantStatus.ACTIVE | TenantStatus.CLOSED | TenantStatus.FAILED:
+            return Nothing()
+
+
+@dataclass(frozen=True)
+class CreateDatabase:
+    """Make the D1 database; look its name up first when an earlier call may have made it."""
+
+    look_first: bool
+
+
+@dataclass(frozen=True)
+class AwaitBinding:
+    """Wake the shard's publisher; it will wake this database."""
+
+
+@dataclass(frozen=True)
+class Migrate:
+    """Apply what the database's ledger lacks."""
+
+
+@dataclass(frozen=True)
+class FinishDatabase:
+    """Give it to the oldest pending tenant, or to the pool."""
+
+
+DatabaseAction: TypeAlias = Nothing | CreateDatabase | AwaitBinding | Migrate | FinishDatabase
+
+
+def plan_database(database: Database, *, head: str, migrated: str | None) -> DatabaseAction:
+    """Say what comes next for a database.
+
+    `migrated` is the version that its ledger was seen to hold in this attempt, None when not asked.
+    """
+    match database.status:
+        case DatabaseStatus.CREATING:
+            return CreateDatabase(look_first=database.uncertain or database.attempts > 1)
+        case DatabaseStatus.BINDING:
+            return AwaitBinding()
+        case DatabaseStatus.MIGRATING:
+            return Migrate() if migrated != head else FinishDatabase()
+        case DatabaseStatus.READY:
+            behind = database.schema_version != head
+            return Migrate() if behind and migrated != head else Nothing()
+        case _:
+            return Nothing()
+
+
+def plan_refill(*, target: int, pending: int, ready: int, making: int, batch: int) -> int:
+    """Return how many databases to begin now: up to the target and to every tenant that waits."""
+    return max(0, min(batch, target + pending - ready - making))

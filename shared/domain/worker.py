@@ -1,0 +1,260 @@
+"""The pool Workers' bindings: what a publish should contain, and what comes next for one Worker.
+
+Every publish of a Worker carries a generation, one more than any before. It is written down first
+(`generation`, with `settle_until`), sent, read back (`published_generation`), and at last seen
+served (`live_generation`)::
+
+    generation ≥ published_generation ≥ live_generation
+
+While `generation` is ahead of `published_generation`, a request may still be on its way to
+Cloudflare: nothing new is sent before `settle_until`, lest the old one commits over the new.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.domain.lifecycle import Instant, Record
+
+__all__ = [
+    "AskRunning",
+    "MarkLive",
+    "NothingToPublish",
+    "Publish",
+    "PublishAction",
+    "ReadBack",
+    "Role",
+    "Slot",
+    "Upload",
+    "WaitToPublish",
+    "Worker",
+    "bindings_hash",
+    "merge_bindings",
+    "missing_bindings",
+    "plan_publish",
+]
+
+GENERATION: Final = "D1FLEET_GENERATION"
+COALESCE_URGENT: Final = timedelta(seconds=2)
+COALESCE_LAZY: Final = timedelta(seconds=20)
+ASK_AGAIN: Final = 1.0
+
+Binding: TypeAlias = Mapping[str, Any]
+
+
+class Role(StrEnum):
+    """Name what a pool Worker is."""
+
+    ROUTER = "router"
+    SHARD = "shard"
+
+
+class Worker(Record):
+    """Hold what is known of one pool Worker's bindings."""
+
+    script: str
+    role: Role
+    number: int = 0
+    code: str = ""
+    generation: int = 0
+    published_generation: int = 0
+    published_hash: str = ""
+    served_hash: str = ""
+    published_at: Instant | None = None
+    live_generation: int = 0
+    settle_until: Instant | None = None
+
+    @property
+    def status(self) -> str:
+        """Return `new` before its script exists, `uploaded` from then on."""
+        return "uploaded" if self.code else "new"
+
+    @property
+    def unfinished(self) -> bool:
+        """Say whether a publish began whose end was never written down."""
+        return self.generation > self.published_generation
+
+
+class Slot(BaseModel):
+    """Hold one database's place on a shard.
+
+    `generation` is the first one that contains it; `live` that its shard was seen serving it;
+    `leaving` that the next publish must leave it out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ulid: str
+    binding: str
+    database_id: str | None = None
+    made_at: Instant | None = None
+    generation: int | None = None
+    live: bool = False
+    leaving: bool = False
+
+
+def bindings_hash(names: Iterable[str]) -> str:
+    """Return the hash of a set of binding names, as the running shard computes it."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def content_hash(desired: Mapping[str, Binding]) -> str:
+    """Return the hash of what a publish should contain, values included."""
+    lines = sorted(f"{name}={sorted(binding.items())!r}" for name, binding in desired.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def merge_bindings(
+    existing: Sequence[Binding],
+    desired: Mapping[str, Binding],
+    leaving: frozenset[str],
+    own_texts: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Return the whole list to send: what we own, said outright, and `inherit` for all the rest.
+
+    Cloudflare replaces the whole list and never returns a secret's value, so whatever is not ours
+    is inherited by name. A name of ours that the table does not know is kept: dropping it is for
+    the reconciler to decide, who looks twice.
+    """
+    ours = set(desired) | set(own_texts) | leaving
+    merged = [
+        {"type": "inherit", "name": str(binding["name"])}
+        for binding in existing
+        if binding["name"] not in ours
+    ]
+    merged += [dict(binding) for _, binding in sorted(desired.items())]
+    merged += [
+        {"type": "plain_text", "name": name, "text": text} for name, text in own_texts.items()
+    ]
+    return merged
+
+
+def missing_bindings(
+    sent: Sequence[Binding], seen: Sequence[Binding], leaving: frozenset[str]
+) -> list[str]:
+    """Return the names that read back wrong: absent, with another value, or still there."""
+    found = {str(binding["name"]): binding for binding in seen}
+    wrong = [name for name in sorted(leaving) if name in found]
+    for binding in sent:
+        name = str(binding["name"])
+        other = found.get(name)
+        if other is None or (binding["type"] != "inherit" and not _same(binding, other)):
+            wrong.append(name)
+    return wrong
+
+
+def _same(sent: Binding, seen: Binding) -> bool:
+    if sent["type"] != seen.get("type"):
+        return False
+    if sent["type"] == "d1":
+        return bool(sent["database_id"] == (seen.get("database_id") or seen.get("id")))
+    return all(seen.get(key) == value for key, value in sent.items() if key != "entrypoint")
+
+
+@dataclass(frozen=True)
+class NothingToPublish:
+    """Everything is published and seen live."""
+
+
+@dataclass(frozen=True)
+class WaitToPublish:
+    """Come back in `seconds`: more is on its way, or the last outcome is not known yet."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Look whether the publish that never wrote down its end did commit."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Send code and bindings: the script is not there, or its code is another."""
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Send the bindings."""
+
+
+@dataclass(frozen=True)
+class AskRunning:
+    """Ask the running Worker whether it serves the published generation."""
+
+
+@dataclass(frozen=True)
+class MarkLive:
+    """Write down that these databases are served."""
+
+    ulids: tuple[str, ...]
+
+
+PublishAction: TypeAlias = (
+    NothingToPublish | WaitToPublish | ReadBack | Upload | Publish | AskRunning | MarkLive
+)
+
+
+def plan_publish(
+    worker: Worker,
+    *,
+    desired: Mapping[str, Binding],
+    leaving: frozenset[str],
+    slots: Sequence[Slot],
+    code: str,
+    urgent: bool,
+    looked: bool,
+    now: datetime,
+) -> PublishAction:
+    """Say what comes next for one pool Worker.
+
+    `looked` says that an unfinished publish was already looked for in this attempt.
+    """
+    if worker.unfinished:
+        if not looked:
+            return ReadBack(worker.generation)
+        if worker.settle_until is not None and now < worker.settle_until:
+            wait = (worker.settle_until - now).total_seconds()
+            return WaitToPublish(wait, "the last publish has no known outcome")
+    elif live := tuple(
+        slot.ulid
+        for slot in slots
+        if not slot.live
+        and slot.database_id is not None
+        and slot.generation is not None
+        and slot.generation <= worker.live_generation
+    ):
+        return MarkLive(live)
+    if worker.code != code:
+        return Upload()
+    changed = worker.published_hash != content_hash(desired) or bool(leaving)
+    if changed or worker.unfinished:
+        wait = _coalesce(worker, slots, urgent=urgent, now=now)
+        if wait > 0 and not worker.unfinished:
+            return WaitToPublish(wait, "more databases are on their way to this shard")
+        return Publish()
+    if worker.live_generation < worker.published_generation:
+        return AskRunning()
+    return NothingToPublish()
+
+
+def _coalesce(worker: Worker, slots: Sequence[Slot], *, urgent: bool, now: datetime) -> float:
+    """Return how long to wait so that one publish serves more databases, in seconds."""
+    if urgent:
+        since = worker.published_at
+        return 0.0 if since is None else (since + COALESCE_URGENT - now).total_seconds()
+    if all(slot.database_id is not None for slot in slots):
+        return 0.0
+    waiting = [s.made_at for s in slots if s.generation is None and s.made_at is not None]
+    if not waiting:
+        return 0.0
+    left = (min(waiting) + COALESCE_LAZY - now).total_seconds()
+    return min(left, 2.0)
