@@ -18,6 +18,7 @@ Times are microseconds since the epoch and all arithmetic is on integers: what i
 DynamoDB is what is computed here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -28,14 +29,17 @@ __all__ = [
     "FRESH",
     "AddTo",
     "BudgetLimits",
+    "BudgetReport",
     "BudgetState",
     "Decision",
     "Lane",
+    "LaneReport",
     "Refuse",
     "StartAt",
     "decide",
     "from_micros",
     "lowered_full_at",
+    "report",
     "to_micros",
     "tokens_left",
 ]
@@ -202,3 +206,51 @@ def lowered_full_at(
     ours = max(0, remaining - kept)
     span = min(max(0, reset), limits.window)
     return now + (limits.burst - ours) * limits.interval + span
+
+
+@dataclass(frozen=True)
+class LaneReport:
+    """Say how a lane stands: calls it could make now, the most it ever could, all it ever made."""
+
+    lane: Lane
+    left: int
+    most: int
+    used: int
+
+
+@dataclass(frozen=True)
+class BudgetReport:
+    """Say how the budget stands, for people.
+
+    `closed_until` is None while it is open; `closed_by` says what closed it last. `allowed` calls
+    in `window_seconds` are our share of Cloudflare's `limit`.
+    """
+
+    limit: int
+    window_seconds: int
+    allowed: int
+    closed_until: datetime | None
+    closed_by: str
+    lanes: tuple[LaneReport, ...]
+
+
+def report(
+    limits: BudgetLimits, state: BudgetState, used: Mapping[Lane, int], now: int
+) -> BudgetReport:
+    """Put a state into words for people."""
+    return BudgetReport(
+        limit=limits.limit,
+        window_seconds=limits.window // SECOND,
+        allowed=limits.allowed,
+        closed_until=from_micros(state.closed_until) if now < state.closed_until else None,
+        closed_by=state.closed_by,
+        lanes=tuple(
+            LaneReport(
+                lane=lane,
+                left=tokens_left(limits, state, lane, now),
+                most=limits.most(lane),
+                used=used.get(lane, 0),
+            )
+            for lane in Lane
+        ),
+    )
