@@ -1,8 +1,8 @@
 """What an auth provider's webhook means, in the words of this project.
 
 The adapters of `shared.webhooks.auth` make these out of each provider's own shape; the door of
-`on_signup` hands them to the use case. Nothing in them is the provider's raw text except the ids and
-the names, and those are checked here: what got past this model may be stored.
+`on_signup` hands them to the use case. Nothing in them is the provider's raw text except the ids
+and the names, and those are checked here: what got past this model may be stored.
 """
 
 from typing import Annotated, Literal
@@ -37,9 +37,9 @@ class AuthEvent(BaseModel):
     """Say what an auth provider wants for one tenant.
 
     `event_id` is the same for every delivery of the event; together with `provider` and `mode` it
-    is what duplicates are known by. `occurred_at` (UTC) is the provider's own time or version of the
-    object, never the time of the delivery; None when the provider gives none that can be trusted
-    for ordering. `type` is the provider's name of the event, for people to read.
+    is what duplicates are known by. `occurred_at` (UTC) is the provider's own time or version of
+    the object, never the time of the delivery; None when the provider gives none that can be
+    trusted for ordering. `type` is the provider's name of the event, for people to read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""What the webhook doors need from the rest: a use case that accepts, and somebody who knows the secrets."""
+"""What the webhook doors need from the rest: who accepts events, and who knows the secrets."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -24,7 +24,7 @@ class Accept(Protocol):
     """
 
     def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
-        """Store the event and its effect at once; `body_sha256` (hex) tells a resend from a forgery."""
+        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart."""
         ...
 
     def dead_letter(
@@ -50,7 +50,7 @@ class Secrets(Protocol):
     """
 
     def get(self, name: str) -> tuple[str, ...]:
-        """Return the secrets in their order, none if there is no such secret; may be minutes old."""
+        """Return the secrets in their order, none if there is no such one; may be minutes old."""
         ...
 
     def refreshed(self, name: str) -> tuple[str, ...] | None:
