@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.aws.table import Condition, Put, Table
 from shared.domain.lifecycle import Instant
-from shared.errors import Permanent
+from shared.errors import Transient
 
 __all__ = ["Fleet", "FleetStore"]
 
@@ -43,11 +43,11 @@ class FleetStore:
         """Return the fleet.
 
         Raises:
-            Permanent: `init` has not run.
+            Transient: `init` has not run yet; whatever asks may wait for it.
         """
         fleet = self.read()
         if fleet is None:
-            raise Permanent("this fleet has no identity yet: run `d1fleet init`")
+            raise Transient("this fleet is not set up yet: run `d1fleet init`", retry_after=30)
         return fleet
 
     def create(self, fleet: Fleet) -> None:

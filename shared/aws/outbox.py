@@ -5,7 +5,8 @@ repeats by `detail.id`.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -31,21 +32,21 @@ def connect_outbox(table: Table, bus: str, topic_arn: str) -> "Outbox":
     )
     return Outbox(
         table,
-        boto3.client("events", config=config),
-        boto3.client("sns", config=config),
+        cache(lambda: boto3.client("events", config=config)),
+        cache(lambda: boto3.client("sns", config=config)),
         bus,
         topic_arn,
     )
 
 
 class Outbox:
-    """Send what is waiting to be sent."""
+    """Send what is waiting to be sent; the clients are opened when first used."""
 
     def __init__(
         self,
         table: Table,
-        events: "EventBridgeClient",
-        sns: "SNSClient",
+        events: "Callable[[], EventBridgeClient]",
+        sns: "Callable[[], SNSClient]",
         bus: str,
         topic_arn: str,
     ) -> None:
@@ -75,7 +76,7 @@ class Outbox:
         self._table.write(Delete({"pk": str(row["pk"]), "sk": str(row["sk"])}))
 
     def _put_event(self, row: Item) -> None:
-        answer = self._events.put_events(
+        answer = self._events().put_events(
             Entries=[
                 {
                     "Source": SOURCE,
@@ -95,7 +96,7 @@ class Outbox:
         summary = f"[{state}] {detail['kind']}: {detail['summary']}"
         body = json.dumps(detail, default=_number, indent=2)
         subject = "".join(char if " " <= char <= "~" else " " for char in summary)[:100]
-        self._sns.publish(
+        self._sns().publish(
             TopicArn=self._topic_arn,
             Subject=subject,
             Message=f"{summary}\nfingerprint: {detail['fingerprint']}\n{body}",

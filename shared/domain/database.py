@@ -8,7 +8,8 @@
                                    tenant)                 (resumed)                  deleted
 
 `quarantined`, from anywhere: an operator must look. A database that was ever a tenant's never
-becomes `ready` again: `owner` stays with it for good.
+becomes `ready` again: `owner` stays with it for good. `retry_as` says as what a quarantined one may
+go on by itself once the cause is mended; without it only an operator decides.
 """
 
 from datetime import datetime
@@ -82,6 +83,7 @@ class Database(Record):
     tenant_id: str | None = None
     owner: str | None = None
     uncertain: bool = False
+    retry_as: DatabaseStatus | None = None
 
     @property
     def binding(self) -> str:

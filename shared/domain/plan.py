@@ -94,21 +94,27 @@ def plan_tenant(
         case TenantStatus.PENDING:
             if not tried_claim:
                 return Claim()
-            return Fail(blocked) if blocked else AwaitDatabase()
+            if blocked:
+                return Fail(blocked)
+            # So that the app hears "not ready yet" and not "never heard of it".
+            return _route(tenant, routed) or AwaitDatabase()
         case TenantStatus.ACTIVATING:
             if tenant.schema_version != head:
                 return MigrateFirst()
             if routed != TenantStatus.ACTIVE:
                 return PublishRoute(TenantStatus.ACTIVE)
             return ConfirmLive()
-        case TenantStatus.SUSPENDED | TenantStatus.CLOSING:
-            if tenant.database_ulid is None or tenant.routed_status == tenant.status:
-                return Nothing()
-            if routed != tenant.status:
-                return PublishRoute(tenant.status)
-            return SettleRoute(tenant.status)
-        case TenantStatus.ACTIVE | TenantStatus.CLOSED | TenantStatus.FAILED:
+        case TenantStatus.SUSPENDED | TenantStatus.CLOSING | TenantStatus.FAILED:
+            return _route(tenant, routed) or Nothing()
+        case TenantStatus.ACTIVE | TenantStatus.CLOSED:
             return Nothing()
+
+
+def _route(tenant: Tenant, routed: str | None) -> TenantAction | None:
+    """Return the next step towards a directory that holds the tenant's status, if any is left."""
+    if tenant.routed_status == tenant.status:
+        return None
+    return SettleRoute(tenant.status) if routed == tenant.status else PublishRoute(tenant.status)
 
 
 @dataclass(frozen=True)

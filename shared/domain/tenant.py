@@ -45,8 +45,11 @@ _NEXT: Final = {
     _S.FAILED: frozenset({_S.PENDING, _S.ACTIVATING, _S.CLOSING}),
 }
 
-SETTLED_TENANT: Final = frozenset({_S.ACTIVE, _S.SUSPENDED, _S.CLOSING, _S.CLOSED, _S.FAILED})
+SETTLED_TENANT: Final = frozenset({_S.ACTIVE, _S.CLOSED})
 """Statuses in which nothing is on its way: the sweep leaves them alone."""
+
+_ROUTED_LATER: Final = frozenset({_S.SUSPENDED, _S.CLOSING, _S.FAILED})
+"""Statuses that are settled once the directory holds them too."""
 
 
 class Tenant(Record):
@@ -77,8 +80,8 @@ class Tenant(Record):
     @property
     def settled(self) -> bool:
         """Say whether nothing is on its way for this tenant."""
-        if self.status is TenantStatus.CLOSING:
-            return self.database_ulid is None or self.routed_status == TenantStatus.CLOSING
+        if self.status in _ROUTED_LATER:
+            return self.routed_status == self.status
         return self.status in SETTLED_TENANT
 
     def moved(self, to: TenantStatus, now: datetime, **changes: Any) -> "Tenant":

@@ -22,7 +22,9 @@ from pydantic import BaseModel, ConfigDict
 from shared.domain.lifecycle import Instant, Record
 
 __all__ = [
+    "GENERATION",
     "AskRunning",
+    "Binding",
     "MarkLive",
     "NothingToPublish",
     "Publish",
@@ -34,6 +36,7 @@ __all__ = [
     "WaitToPublish",
     "Worker",
     "bindings_hash",
+    "content_hash",
     "merge_bindings",
     "missing_bindings",
     "plan_publish",
@@ -42,7 +45,6 @@ __all__ = [
 GENERATION: Final = "D1FLEET_GENERATION"
 COALESCE_URGENT: Final = timedelta(seconds=2)
 COALESCE_LAZY: Final = timedelta(seconds=20)
-ASK_AGAIN: Final = 1.0
 
 Binding: TypeAlias = Mapping[str, Any]
 
@@ -207,7 +209,6 @@ def plan_publish(
     worker: Worker,
     *,
     desired: Mapping[str, Binding],
-    leaving: frozenset[str],
     slots: Sequence[Slot],
     code: str,
     urgent: bool,
@@ -235,8 +236,7 @@ def plan_publish(
         return MarkLive(live)
     if worker.code != code:
         return Upload()
-    changed = worker.published_hash != content_hash(desired) or bool(leaving)
-    if changed or worker.unfinished:
+    if worker.published_hash != content_hash(desired) or worker.unfinished:
         wait = _coalesce(worker, slots, urgent=urgent, now=now)
         if wait > 0 and not worker.unfinished:
             return WaitToPublish(wait, "more databases are on their way to this shard")

@@ -1,0 +1,59 @@
+"""The work queue: takes a tenant, a database or a pool one step nearer to what it should be."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared.domain.messages import Message, parse_message
+from shared.domain.outcomes import Done, Outcome
+from shared.doors import handle
+from shared.observability import Meter, make_logger
+from shared.usecases.advance_database import AdvanceDatabase
+from shared.usecases.advance_tenant import AdvanceTenant
+from shared.usecases.refill_pool import RefillPool
+from shared.wiring import Parts, build
+
+__all__ = ["handler"]
+
+logger = make_logger("provision")
+
+
+@cache
+def _parts() -> Parts:
+    return build("provision")
+
+
+def _wake_shard(message: Message) -> Outcome:
+    """Pass a delayed wake-up on: a FIFO queue takes no delay of its own for one message."""
+    _parts().control.queues.wake(message.id, message.trace)
+    return Done()
+
+
+def _work(record: SQSRecord) -> None:
+    parts = _parts()
+    handle(
+        parts.control,
+        Meter("provision"),
+        {
+            "tenant": AdvanceTenant(parts.control, parts.outside),
+            "database": AdvanceDatabase(parts.control, parts.outside),
+            "pool": RefillPool(parts.control),
+            "shard": _wake_shard,
+        },
+        parse_message(record.body),
+    )
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    """Work through a batch of the work queue; report only what crashed."""
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(
+        event=event, record_handler=_work, processor=processor, context=context
+    )

@@ -1,0 +1,230 @@
+"""Take a database one step nearer to being ready. Called for every work message of a database."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+from shared.aws.items import Change, database_of, slot_put
+from shared.cloudflare.errors import NameTaken
+from shared.cloudflare.models import D1Database
+from shared.domain.budget import Lane
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.messages import Message
+from shared.domain.outcomes import Done, GaveUp, Outcome
+from shared.domain.plan import (
+    AwaitBinding,
+    CreateDatabase,
+    FinishDatabase,
+    Migrate,
+    Nothing,
+    plan_database,
+)
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.worker import Slot
+from shared.errors import Conflict, OutcomeUnknown, Permanent, Transient
+from shared.router.errors import MigrationFailed
+from shared.usecases.alerts import alert_put
+from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
+from shared.usecases.claim_database import claim_changes
+from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.migrate_database import migrate_to_head
+from shared.usecases.outside import Outside
+
+__all__ = ["AdvanceDatabase"]
+
+STEPS: Final = 6
+WAIT_FOR_BINDING: Final = timedelta(minutes=10)
+OLDEST: Final = 10
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass(frozen=True)
+class AdvanceDatabase:
+    """Advance databases."""
+
+    control: Control
+    outside: Outside
+
+    def __call__(self, message: Message) -> Outcome:
+        """Do what can be done now for the database that a message names."""
+        control = self.control
+        for _ in range(MAX_CONFLICTS):
+            item = control.state.begin("DB", message.id, message.token, control.now())
+            if item is None:
+                return self._bring_ready_one_to_head(message)
+            database = database_of(item)
+            if database.attempts > MAX_ATTEMPTS:
+                reason = "ten attempts were cut off: see the logs"
+                return self._quarantine(database, reason, message.trace, retry_as=None)
+            try:
+                return self._steps(database, message.trace)
+            except Conflict as conflict:
+                log.info("somebody else was quicker: %s", conflict.condition)
+            except Transient as error:
+                current = control.state.database(message.id)
+                return wait_after(control, current or database, error)
+            except Permanent as error:
+                current = control.state.database(message.id) or database
+                return self._give_up(current, error, message.trace)
+        return wait(control, database, after=2, why="the database is contended")
+
+    def _steps(self, database: Database, trace: str) -> Outcome:
+        migrated: str | None = None
+        head = self.outside.head()
+        for _ in range(STEPS):
+            action = plan_database(database, head=head, migrated=migrated)
+            match action:
+                case Nothing():
+                    return Done()
+                case CreateDatabase(look_first=look_first):
+                    database = self._create(database, look_first, trace)
+                case AwaitBinding():
+                    return self._await_binding(database, trace)
+                case Migrate():
+                    migrated = head = migrate_to_head(self.outside, database)
+                case FinishDatabase():
+                    return self._finish(database, head, trace)
+                case _:
+                    assert_never(action)
+        raise Transient("the database takes more steps than one attempt has")
+
+    # Creating
+
+    def _create(self, database: Database, look_first: bool, trace: str) -> Database:
+        lane = Lane.SIGNUP if self._somebody_waits(database.class_) else Lane.REFILL
+        d1 = self.outside.cloudflare().on(lane).d1
+        found = d1.get(database.name) if look_first else None
+        how = "found by its name"
+        if found is None:
+            try:
+                found, how = d1.create(database.name, database.class_), "POST /d1/database"
+            except NameTaken:
+                # The name is one that we wrote down: an earlier call of ours made it.
+                found = self._adopt(d1.get(database.name))
+        return self._created(database, found, how, trace)
+
+    @staticmethod
+    def _adopt(found: D1Database | None) -> D1Database:
+        if found is None:
+            raise OutcomeUnknown("D1 says the name is taken and does not find it yet")
+        return found
+
+    def _created(self, database: Database, made: D1Database, how: str, trace: str) -> Database:
+        control, now = self.control, self.control.now()
+        after = database.moved(
+            DatabaseStatus.BINDING, now, database_id=made.uuid, uncertain=False, reason=None
+        )
+        slot = Slot(
+            ulid=database.ulid, binding=database.binding, database_id=made.uuid, made_at=now
+        )
+        line = control.line("created", call=how, trace=trace)
+        control.state.commit(Change(database, after, line), also=[slot_put(database.shard, slot)])
+        return after
+
+    def _await_binding(self, database: Database, trace: str) -> Outcome:
+        """Wake the publisher. It wakes this database again; the sweep does if that is lost."""
+        self.control.queues.wake(database.shard, trace)
+        wake_at = self.control.now() + WAIT_FOR_BINDING
+        self.control.state.postpone(database, wake_at=wake_at, failures=0)
+        return Done()
+
+    # Finishing
+
+    def _finish(self, database: Database, head: str, trace: str) -> Outcome:
+        control = self.control
+        if control.pools.blocked(database.class_) is not None:
+            control.pools.unblock(database.class_)
+            enqueue_quietly(control, "pool", database.class_, trace=trace)
+        fresh = {"schema_version": head, "reason": None}
+        for hint in control.state.tenants(TenantStatus.PENDING, limit=OLDEST):
+            tenant = control.state.tenant(hint.tenant_id)
+            if tenant is not None and self._give(database, tenant, head, trace):
+                return Done()
+        after = database.moved(DatabaseStatus.READY, control.now(), **fresh)
+        line = control.line("ready", why=f"schema {head or 'empty'}", trace=trace)
+        control.state.commit(Change(database, after, line))
+        return Done()
+
+    def _give(self, database: Database, tenant: Tenant, head: str, trace: str) -> bool:
+        """Give a database that just became ready to a tenant that waits; say whether it took it."""
+        control = self.control
+        if tenant.status is not TenantStatus.PENDING or tenant.class_ != database.class_:
+            return False
+        as_ready = database.model_copy(update={"schema_version": head, "reason": None})
+        _, changes = claim_changes(
+            control, tenant, tenant, as_ready, why="waited longest", trace=trace
+        )
+        try:
+            control.state.commit(*changes)
+        except Conflict as conflict:
+            if conflict.condition.startswith("tenant"):
+                return False
+            raise
+        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
+        return True
+
+    def _bring_ready_one_to_head(self, message: Message) -> Outcome:
+        """Migrate a database of the pool that a newer push left behind; it stays claimable."""
+        database = self.control.state.database(message.id)
+        if database is None or database.status is not DatabaseStatus.READY:
+            return Done()
+        head = self.outside.head()
+        if not isinstance(plan_database(database, head=head, migrated=None), Migrate):
+            return Done()
+        try:
+            head = migrate_to_head(self.outside, database)
+            after = database.changed(self.control.now(), schema_version=head)
+            line = self.control.line("migrated", why=f"to {head}", trace=message.trace)
+            self.control.state.commit(Change(database, after, line))
+        except (Conflict, Transient) as error:
+            log.info("a ready database stays behind until the next sweep: %s", error)
+        except MigrationFailed as error:
+            self._block(database, error.reason)
+            return GaveUp(error.reason)
+        return Done()
+
+    # Giving up
+
+    def _give_up(self, database: Database, error: Permanent, trace: str) -> Outcome:
+        making = database.status in {DatabaseStatus.CREATING, DatabaseStatus.MIGRATING}
+        retry_as = database.status if making else None
+        if making:
+            self._block(database, error.reason)
+        return self._quarantine(database, error.reason, trace, retry_as=retry_as)
+
+    def _block(self, database: Database, reason: str) -> None:
+        """Stop making databases of this class: the next one would fail in the same way."""
+        control, now = self.control, self.control.now()
+        if control.pools.blocked(database.class_) is not None:
+            return
+        log.error("the pool of class %s does not fill: %s", database.class_, reason)
+        control.pools.block(database.class_, reason, now)
+        alert = alert_put(
+            now,
+            kind="pool_blocked",
+            severity="error",
+            subject=database.class_,
+            summary=f"the pool of class {database.class_} does not fill: {reason}",
+        )
+        control.state.table.write(alert)
+        deliver_now(control, alert.item)
+
+    def _quarantine(
+        self, database: Database, reason: str, trace: str, *, retry_as: DatabaseStatus | None
+    ) -> Outcome:
+        control = self.control
+        after = database.moved(
+            DatabaseStatus.QUARANTINED, control.now(), reason=reason, retry_as=retry_as
+        )
+        line = control.line("quarantined", why=reason, trace=trace)
+        try:
+            control.state.commit(Change(database, after, line))
+        except Conflict:
+            return wait(control, database, after=2, why="moved by somebody else meanwhile")
+        return GaveUp(reason)
+
+    def _somebody_waits(self, class_: str) -> bool:
+        waiting = self.control.state.tenants(TenantStatus.PENDING, limit=OLDEST)
+        return any(tenant.class_ == class_ for tenant in waiting)

@@ -1,0 +1,211 @@
+"""Take a tenant one step nearer to what it should be. Called for every work message of a tenant."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from shared.aws.items import Change, database_of, outbox_put, tenant_of
+from shared.domain.database import Database
+from shared.domain.messages import Message
+from shared.domain.outcomes import Done, GaveUp, Outcome
+from shared.domain.plan import (
+    AwaitDatabase,
+    Claim,
+    ConfirmLive,
+    Fail,
+    MigrateFirst,
+    Nothing,
+    PublishRoute,
+    SettleRoute,
+    plan_tenant,
+)
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.errors import Conflict, Permanent, Transient
+from shared.router.models import DirectoryRow
+from shared.usecases.alerts import alert_put
+from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
+from shared.usecases.claim_database import claim
+from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.migrate_database import migrate_to_head
+from shared.usecases.outside import Outside
+
+__all__ = ["AdvanceTenant"]
+
+STEPS: Final = 12
+WAIT_FOR_DATABASE: Final = 2.0
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass(frozen=True)
+class AdvanceTenant:
+    """Advance tenants."""
+
+    control: Control
+    outside: Outside
+
+    def __call__(self, message: Message) -> Outcome:
+        """Do what can be done now for the tenant that a message names."""
+        control = self.control
+        for _ in range(MAX_CONFLICTS):
+            item = control.state.begin("TENANT", message.id, message.token, control.now())
+            if item is None:
+                return Done()
+            tenant = tenant_of(item)
+            if tenant.attempts > MAX_ATTEMPTS:
+                return self._fail(tenant, "ten attempts were cut off: see the logs", message.trace)
+            try:
+                return self._steps(tenant, message.trace)
+            except Conflict as conflict:
+                log.info("somebody else was quicker: %s", conflict.condition)
+            except Transient as error:
+                current = control.state.tenant(message.id)
+                return wait_after(control, current or tenant, error)
+            except Permanent as error:
+                current = control.state.tenant(message.id)
+                return self._fail(current or tenant, error.reason, message.trace)
+        return wait(control, tenant, after=2, why="the tenant is contended")
+
+    def _steps(self, tenant: Tenant, trace: str) -> Outcome:
+        routed: str | None = None
+        tried_claim = False
+        blocked: str | None = None
+        head = self.outside.head()
+        for _ in range(STEPS):
+            action = plan_tenant(
+                tenant, head=head, routed=routed, blocked=blocked, tried_claim=tried_claim
+            )
+            match action:
+                case Nothing():
+                    return Done()
+                case Claim():
+                    tried_claim = True
+                    found = claim(
+                        self.control, tenant, tenant, why="a database is ready", trace=trace
+                    )
+                    tenant = found or tenant
+                    if found is None:
+                        stop = self.control.pools.blocked(tenant.class_)
+                        blocked = stop.reason if stop else None
+                    enqueue_quietly(self.control, "pool", tenant.class_, trace=trace)
+                case AwaitDatabase():
+                    return self._await_database(tenant)
+                case Fail(reason=reason):
+                    return self._fail(tenant, reason, trace)
+                case MigrateFirst():
+                    tenant = self._migrate(tenant, head, trace)
+                case PublishRoute(state=state):
+                    routed = self._publish(tenant, state)
+                case SettleRoute(state=state):
+                    tenant = self._settle(tenant, state)
+                case ConfirmLive():
+                    return self._confirm(tenant, head, trace)
+                case _:
+                    assert_never(action)
+        raise Transient("the tenant takes more steps than one attempt has")
+
+    def _await_database(self, tenant: Tenant) -> Outcome:
+        # The database that is made for it comes to it by itself; looking again is the second line.
+        after = min(60.0, WAIT_FOR_DATABASE * 2 ** min(tenant.failures, 5))
+        why = "no database is ready yet"
+        return wait(self.control, tenant, after=after, why=why, failures=tenant.failures + 1)
+
+    def _migrate(self, tenant: Tenant, head: str, trace: str) -> Tenant:
+        database = self._database(tenant)
+        migrate_to_head(self.outside, database)
+        control, now = self.control, self.control.now()
+        line = control.line("migrated", why=f"to {head}", trace=trace)
+        after = tenant.changed(now, schema_version=head)
+        control.state.commit(
+            Change(tenant, after, line),
+            Change(database, database.changed(now, schema_version=head)),
+        )
+        return after
+
+    def _database(self, tenant: Tenant) -> Database:
+        item = self.control.state.table.get(f"DB#{tenant.database_ulid}")
+        if item is None:
+            raise Permanent("the record of this tenant's database is gone: restore the table")
+        database = database_of(item)
+        if database.owner != tenant.tenant_id:
+            raise Permanent("the database that this tenant points to belongs to somebody else")
+        return database
+
+    def _publish(self, tenant: Tenant, state: str) -> str:
+        """Write the tenant's route into the directory; return the state that it now holds."""
+        row = self.outside.router().upsert([_row(tenant, state)])[0]
+        if row.version > tenant.version:
+            raise Conflict("the directory is not ahead of the tenant's record")
+        if row.database_uuid != tenant.database_id:
+            raise Transient("the directory holds an older route of the same version", retry_after=5)
+        return row.state
+
+    def _settle(self, tenant: Tenant, state: str) -> Tenant:
+        after = tenant.changed(self.control.now(), routed_status=state, failures=tenant.failures)
+        self.control.state.commit(Change(tenant, after))
+        return after
+
+    def _confirm(self, tenant: Tenant, head: str, trace: str) -> Outcome:
+        seen = self.outside.router().probe(tenant.tenant_id)
+        if (seen.database_uuid, seen.binding, seen.shard) != (
+            tenant.database_id,
+            tenant.binding,
+            tenant.shard,
+        ):
+            raise Transient("the router answered from another database", retry_after=5)
+        control, now = self.control, self.control.now()
+        after = tenant.moved(
+            TenantStatus.ACTIVE, now, routed_status=TenantStatus.ACTIVE, reason=None
+        )
+        ready = outbox_put(
+            now,
+            "event",
+            "TenantReady",
+            {
+                "fleet": control.settings.fleet,
+                "tenant_id": tenant.tenant_id,
+                "episode": tenant.episode,
+                "schema_version": head,
+                "trace": trace,
+            },
+        )
+        line = control.line("active", why=f"seen live on {seen.shard}", trace=trace)
+        control.state.commit(Change(tenant, after, line), also=[ready])
+        deliver_now(control, ready.item)
+        return Done()
+
+    def _fail(self, tenant: Tenant, reason: str, trace: str) -> Outcome:
+        """Store the reason where people look, alert once, and tell the app that it has to wait."""
+        if tenant.status is TenantStatus.FAILED:
+            log.error("a failed tenant can't be routed: %s", reason)
+            return wait(self.control, tenant, after=600, why=reason, failures=tenant.failures)
+        control, now = self.control, self.control.now()
+        alert = alert_put(
+            now,
+            kind="tenant_failed",
+            severity="error",
+            subject=tenant.tenant_id,
+            summary=reason,
+            tenant_id=tenant.tenant_id,
+        )
+        line = control.line("failed", why=reason, trace=trace)
+        after = tenant.moved(TenantStatus.FAILED, now, reason=reason)
+        try:
+            control.state.commit(Change(tenant, after, line), also=[alert])
+        except Conflict:
+            return wait(control, tenant, after=2, why="moved by somebody else meanwhile")
+        deliver_now(control, alert.item)
+        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
+        return GaveUp(reason)
+
+
+def _row(tenant: Tenant, state: str) -> DirectoryRow:
+    return DirectoryRow(
+        tenant_id=tenant.tenant_id,
+        shard=tenant.shard,
+        binding=tenant.binding,
+        database_uuid=tenant.database_id,
+        state=state,
+        schema_version=tenant.schema_version,
+        version=tenant.version,
+    )

@@ -1,0 +1,24 @@
+"""The outside systems that provisioning needs, opened when first used: signups need none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.aws.migrations import MigrationStore
+from shared.cloudflare.client import CloudflareClient
+from shared.router.client import RouterClient
+
+__all__ = ["Outside"]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Hold what opens Cloudflare's API and the router's admin door, and the stored migrations."""
+
+    cloudflare: Callable[[], CloudflareClient]
+    router: Callable[[], RouterClient]
+    migrations: MigrationStore
+
+    def head(self) -> str:
+        """Return the newest schema version, empty before the first push."""
+        head = self.migrations.head()
+        return head.schema_version if head else ""

@@ -1,0 +1,187 @@
+"""Keep a class's pool at its target, and begin a database for every tenant that waits for one.
+
+One refill at a time per class: many messages ask, one works, and it looks again before it lets go.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from shared.aws.items import Change, new_ulid, slot_put
+from shared.aws.pools import Lease, Pools, ShardRoom
+from shared.aws.table import Write
+from shared.domain.database import MAKING, Database, DatabaseStatus
+from shared.domain.messages import Message
+from shared.domain.names import binding_name, database_name, shard_script
+from shared.domain.outcomes import Done, Outcome
+from shared.domain.plan import plan_refill
+from shared.domain.tenant import TenantStatus
+from shared.domain.worker import Role, Slot, Worker
+from shared.errors import Conflict
+from shared.usecases.context import Control
+
+__all__ = ["RefillPool", "open_shard"]
+
+BATCH: Final = 25
+ROUNDS: Final = 8
+PROBE_AFTER: Final = timedelta(minutes=15)
+WAITING_SEEN: Final = 2000
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass(frozen=True)
+class RefillPool:
+    """Refill pools. `capacity` slots a shard is the setting `SHARD_CAPACITY`."""
+
+    control: Control
+
+    def __call__(self, message: Message) -> Outcome:
+        """Begin what the pool of a class lacks, batch by batch."""
+        control, class_ = self.control, message.id
+        if class_ not in control.settings.database_classes:
+            log.warning("no such class of databases: %s", class_)
+            return Done()
+        control.pools.ask(class_)
+        lease = control.pools.lease(class_, control.now())
+        if lease is None:
+            return Done()
+        begun: list[str] = list(lease.recent)
+        for _ in range(ROUNDS):
+            started = self._round(lease, begun, message.trace)
+            if started:
+                begun += started
+                continue
+            if control.pools.release(lease, begun[-BATCH * 2 :]):
+                return Done()
+            lease = control.pools.wanted(lease)
+        control.enqueue("pool", class_, trace=message.trace)
+        control.pools.release(control.pools.wanted(lease), begun[-BATCH * 2 :])
+        return Done()
+
+    def _round(self, lease: Lease, begun: list[str], trace: str) -> list[str]:
+        """Begin one batch; return the ULIDs of what began."""
+        control, class_ = self.control, lease.class_
+        blocked = control.pools.blocked(class_)
+        if blocked is not None:
+            if control.now() - blocked.since < PROBE_AFTER:
+                return []
+            return self._probe(class_, blocked.reason, trace)
+        revived = self._revive(class_, BATCH, trace)
+        if revived:
+            return revived
+        count = self._lacking(class_, begun)
+        return self._begin(class_, count, trace) if count else []
+
+    def _lacking(self, class_: str, begun: list[str]) -> int:
+        state = self.control.state
+        making = {db.ulid for status in MAKING for db in state.databases(class_, status)}
+        ready = {db.ulid for db in state.databases(class_, DatabaseStatus.READY)}
+        # The indexes lag: what this refill or the last one began may not show there yet.
+        for ulid in set(begun) - making - ready:
+            database = state.database(ulid)
+            if database is not None and database.status in {*MAKING, DatabaseStatus.READY}:
+                making.add(ulid)
+        pending = sum(
+            tenant.class_ == class_
+            for tenant in state.tenants(TenantStatus.PENDING, limit=WAITING_SEEN)
+        )
+        return plan_refill(
+            target=self.control.settings.pool_target,
+            pending=pending,
+            ready=len(ready),
+            making=len(making),
+            batch=BATCH,
+        )
+
+    def _begin(self, class_: str, count: int, trace: str) -> list[str]:
+        """Write the records of new databases, with their slots, before anything is created."""
+        control = self.control
+        capacity = control.settings.shard_capacity
+        room = self._shard_with_room(trace)
+        count = min(count, capacity - room.used)
+        changes: list[Change] = []
+        also: list[Write] = [Pools.take_slots(room.script, count, capacity)]
+        ulids: list[str] = []
+        for _ in range(count):
+            now = control.now()
+            ulid = new_ulid(now)
+            database = Database(
+                ulid=ulid,
+                name=database_name(control.settings.fleet, ulid),
+                status=DatabaseStatus.CREATING,
+                class_=class_,
+                shard=room.script,
+                created_at=now,
+                updated_at=now,
+                status_since=now,
+            )
+            changes.append(Change(None, database))
+            also.append(slot_put(room.script, Slot(ulid=ulid, binding=binding_name(ulid))))
+            ulids.append(ulid)
+        try:
+            control.state.commit(*changes, also=also)
+        except Conflict as conflict:
+            log.info("the refill looks again: %s", conflict.condition)
+            return []
+        control.enqueue("database", *ulids, trace=trace)
+        return ulids
+
+    def _shard_with_room(self, trace: str) -> ShardRoom:
+        """Return the first shard with a free slot; open the next one if all are full."""
+        rooms = self.control.pools.shards()
+        for room in rooms:
+            if room.used < self.control.settings.shard_capacity:
+                return room
+        number = rooms[-1].number + 1 if rooms else 1
+        return open_shard(self.control, number, trace)
+
+    # After a block
+
+    def _probe(self, class_: str, reason: str, trace: str) -> list[str]:
+        """Try with one database whether what stopped the pool is mended."""
+        log.info("trying one database of class %s again: %s", class_, reason)
+        self.control.pools.block(class_, reason, self.control.now())
+        # One is enough for this refill: the others follow once it is ready.
+        return self._revive(class_, 1, trace) or self._begin(class_, 1, trace)
+
+    def _revive(self, class_: str, limit: int, trace: str) -> list[str]:
+        """Send quarantined databases of the pool on their way again, where they stopped."""
+        control = self.control
+        ulids: list[str] = []
+        for hint in control.state.databases(class_, DatabaseStatus.QUARANTINED):
+            database = control.state.database(hint.ulid)
+            if len(ulids) == limit:
+                break
+            if database is None or database.retry_as is None or database.owner is not None:
+                continue
+            after = database.moved(database.retry_as, control.now(), reason=None, retry_as=None)
+            line = control.line("tried again", why=database.reason or "", trace=trace)
+            try:
+                control.state.commit(Change(database, after, line))
+            except Conflict:
+                continue
+            ulids.append(database.ulid)
+        control.enqueue("database", *ulids, trace=trace)
+        return ulids
+
+
+def open_shard(control: Control, number: int, trace: str) -> ShardRoom:
+    """Write the next shard down; its publisher uploads it, and databases may be made meanwhile."""
+    script = shard_script(control.settings.fleet, number)
+    now = control.now()
+    shard = Worker(
+        script=script,
+        role=Role.SHARD,
+        number=number,
+        created_at=now,
+        updated_at=now,
+        status_since=now,
+    )
+    try:
+        control.state.commit(Change(None, shard), also=[Pools.new_shard(script, number)])
+    except Conflict:
+        log.info("somebody else opened %s", script)
+    control.queues.wake(script, trace)
+    return ShardRoom(script, number, 0)

@@ -1,0 +1,172 @@
+"""Every few minutes: find what was lost, what is overdue and what somebody else overwrote.
+
+The sweep changes nothing itself. It sends the messages that the workers act on, and marks a pool
+Worker whose running bindings are not the published ones, so that it is published anew.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.aws.items import Change
+from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
+from shared.domain.names import router_script
+from shared.domain.tenant import TenantStatus
+from shared.domain.worker import Role, Worker
+from shared.errors import Conflict, Transient
+from shared.router.models import ServedStatus
+from shared.usecases.context import Control
+from shared.usecases.outside import Outside
+
+__all__ = ["OVERDUE", "Sweep", "SweepReport"]
+
+OVERDUE: Final = timedelta(minutes=5)
+AT_ONCE: Final = 500
+OUTBOX_AT_ONCE: Final = 200
+
+_UNSETTLED_TENANT: Final = (
+    TenantStatus.PENDING,
+    TenantStatus.ACTIVATING,
+    TenantStatus.SUSPENDED,
+    TenantStatus.CLOSING,
+    TenantStatus.FAILED,
+)
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass
+class SweepReport:
+    """Count what a sweep found."""
+
+    tenants: int = 0
+    databases: int = 0
+    behind: int = 0
+    outbox: int = 0
+    overwritten: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Sweep the fleet."""
+
+    control: Control
+    outside: Outside
+
+    def __call__(self, trace: str) -> SweepReport:
+        """Look through everything that could have been lost, and wake it."""
+        report = SweepReport()
+        now = self.control.now()
+        report.tenants = self._overdue_tenants(now, trace)
+        report.databases = self._overdue_databases(now, trace)
+        report.behind = self._databases_behind(trace)
+        report.outbox = self._outbox()
+        self._workers(now, trace, report)
+        for class_ in self.control.settings.database_classes:
+            self.control.enqueue("pool", class_, trace=trace)
+        return report
+
+    def _overdue_tenants(self, now: datetime, trace: str) -> int:
+        count = 0
+        for status in _UNSETTLED_TENANT:
+            found = [
+                tenant.tenant_id
+                for tenant in self.control.state.tenants(
+                    status, due_before=now - OVERDUE, limit=AT_ONCE
+                )
+                if not tenant.settled
+            ]
+            self.control.enqueue("tenant", *found, trace=trace)
+            count += len(found)
+        return count
+
+    def _overdue_databases(self, now: datetime, trace: str) -> int:
+        count = 0
+        for class_ in self.control.settings.database_classes:
+            for status in sorted(UNSETTLED_DATABASE):
+                found = [
+                    database.ulid
+                    for database in self.control.state.databases(
+                        class_, status, due_before=now - OVERDUE, limit=AT_ONCE
+                    )
+                ]
+                self.control.enqueue("database", *found, trace=trace)
+                count += len(found)
+        return count
+
+    def _databases_behind(self, trace: str) -> int:
+        """Wake databases of the pool that a push of migrations left behind."""
+        head = self.outside.head()
+        count = 0
+        for class_ in self.control.settings.database_classes:
+            behind = [
+                database.ulid
+                for database in self.control.state.databases(
+                    class_, DatabaseStatus.READY, limit=AT_ONCE
+                )
+                if database.schema_version != head
+            ]
+            self.control.enqueue("database", *behind, trace=trace)
+            count += len(behind)
+        return count
+
+    def _outbox(self) -> int:
+        sent = 0
+        for row in list(self.control.outbox.waiting(OUTBOX_AT_ONCE)):
+            try:
+                self.control.outbox.deliver(row)
+                sent += 1
+            except Transient as error:
+                log.warning("left in the outbox: %s", error)
+        return sent
+
+    # Pool Workers
+
+    def _workers(self, now: datetime, trace: str, report: SweepReport) -> None:
+        fleet = self.control.settings.fleet
+        scripts = [router_script(fleet), *(room.script for room in self.control.pools.shards())]
+        for script in scripts:
+            worker = self.control.state.worker(script)
+            if worker is None:
+                continue
+            if self._running_is_wrong(worker, now, report) and self._mark(worker, now):
+                report.overwritten.append(script)
+            # A wake-up costs a read of the table, and no call when there is nothing to do.
+            self.control.queues.wake(script, trace)
+
+    def _running_is_wrong(self, worker: Worker, now: datetime, report: SweepReport) -> bool:
+        """Say whether the running Worker serves other bindings than were published and seen."""
+        if worker.unfinished or worker.live_generation < worker.published_generation:
+            return False
+        if worker.published_generation == 0:
+            return False
+        settle = self.control.settings.publish_settle
+        if worker.published_at is not None and now - worker.published_at < settle:
+            return False
+        try:
+            served = self.outside.router().status(
+                worker.script if worker.role is Role.SHARD else None
+            )
+        except Transient as error:
+            log.warning("%s was not seen: %s", worker.script, error)
+            report.unanswered.append(worker.script)
+            return False
+        return served is not None and _differs(worker, served)
+
+    def _mark(self, worker: Worker, now: datetime) -> bool:
+        """Mark a Worker to be published anew."""
+        line = self.control.line("overwritten", why="the running bindings are not the published")
+        try:
+            self.control.state.commit(Change(worker, worker.changed(now, published_hash=""), line))
+        except Conflict:
+            return False
+        log.warning("%s runs other bindings than were published", worker.script)
+        return True
+
+
+def _differs(worker: Worker, served: ServedStatus) -> bool:
+    if served.generation != worker.published_generation:
+        return True
+    return served.bindings_hash != worker.served_hash
