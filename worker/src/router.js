@@ -31,6 +31,7 @@ const PATIENCE = 3_000;
 const TOLERANCE = 300;
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_ROWS = 1_000;
+const MAX_INSPECTED = 100;
 
 /**
  * @typedef {{ tenant_id: string, shard: string | null, binding: string | null, database_uuid: string | null,
@@ -39,6 +40,7 @@ const MAX_ROWS = 1_000;
  * @typedef {{ session?: string, column?: string, columnNames?: boolean }} RunOptions
  * @typedef {{ run(binding: string, statements: unknown[], mode: string, options?: RunOptions): Promise<unknown>,
  *   probe(binding: string): Promise<{ generation: number }>, status(): Promise<Record<string, unknown>>,
+ *   inspect(bindings: string[], table: string): Promise<unknown[]>,
  *   migrate(binding: string, files: unknown[], table: string): Promise<{ applied: string[], ledger: string[],
  *     error?: { name: string, message: string, retryable: boolean } }> }} ShardStub
  * @typedef {{ D1FLEET_SCRIPT: string, D1FLEET_FLEET_UID: string, D1FLEET_GENERATION: string, D1FLEET_CODE: string,
@@ -888,14 +890,32 @@ async function probe(command, env) {
   }
 }
 
+/** @param {unknown} table @returns {string} */
+function ledgerName(table) {
+  if (typeof table !== "string" || !LEDGER_NAME.test(table) || /^sqlite_/i.test(table)) {
+    throw badArguments("table must be a plain SQL name");
+  }
+  return table;
+}
+
+/** @type {Operation} */
+async function inspect(command, env) {
+  const shard = knownShard(env, command.shard);
+  const { bindings } = command;
+  if (!Array.isArray(bindings) || bindings.length > MAX_INSPECTED) {
+    throw badArguments(`bindings must be a list of at most ${MAX_INSPECTED}`);
+  }
+  const names = bindings.map(databaseBinding);
+  const table = ledgerName(command.table);
+  return { rows: await callShard(() => shard.inspect(names, table)) };
+}
+
 /** @type {Operation} */
 async function migrate(command, env) {
   const shard = knownShard(env, command.shard);
   const binding = databaseBinding(command.binding);
-  const { table, files } = command;
-  if (typeof table !== "string" || !LEDGER_NAME.test(table) || /^sqlite_/i.test(table)) {
-    throw badArguments("table must be a plain SQL name");
-  }
+  const table = ledgerName(command.table);
+  const { files } = command;
   /** @param {unknown} file */
   const isFile = (file) =>
     isObject(file) &&
@@ -919,6 +939,7 @@ const OPERATIONS = new Map([
   ["tenants.upsert", upsertTenants],
   ["tenants.get", getTenants],
   ["probe", probe],
+  ["inspect", inspect],
   ["migrate", migrate],
 ]);
 

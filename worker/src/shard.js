@@ -20,6 +20,8 @@ const LEDGER_NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
  * @typedef {"all" | "raw" | "run" | "first" | "batch" | "exec"} Mode
  * @typedef {{ session?: string, column?: string, columnNames?: boolean }} RunOptions
  * @typedef {{ name: string, statements: string[] }} MigrationFile
+ * @typedef {{ binding: string, size?: number, schema_hash?: string, schema_version?: string | null,
+ *   error?: { name: string, message: string } }} Inspection
  * @typedef {{ name: string, message: string, file: string, statement: number | null, retryable: boolean }} MigrationError
  */
 
@@ -106,6 +108,27 @@ export default class Shard extends WorkerEntrypoint {
   }
 
   /**
+   * Measure databases: what they weigh and which schema they have.
+   *
+   * @param {string[]} bindings
+   * @param {string} table the ledger's name
+   * @returns {Promise<Inspection[]>} one for each binding, in that order; a database that cannot be
+   *   asked has an `error` and nothing else
+   */
+  async inspect(bindings, table) {
+    return Promise.all(
+      bindings.map(async (binding) => {
+        try {
+          return { binding, ...(await inspect(this.#database(binding), table)) };
+        } catch (error) {
+          const { name, message } = error instanceof Error ? error : new Error(String(error));
+          return { binding, error: { name, message } };
+        }
+      }),
+    );
+  }
+
+  /**
    * Apply the files that the database's ledger lacks, in the order given, each atomically.
    *
    * Two migrators may race: the ledger row is the first statement of a file's batch, so the second
@@ -171,6 +194,33 @@ async function execute(database, target, statements, mode, options) {
     return options?.column === undefined ? statement.first() : statement.first(options.column);
   }
   throw new TypeError(`unknown mode of execution: ${String(mode)}`);
+}
+
+/**
+ * @param {D1Database} database
+ * @param {string} table
+ */
+async function inspect(database, table) {
+  const { results, meta } = await database
+    .prepare(
+      `SELECT type, name, tbl_name, sql FROM sqlite_master
+       WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB '_cf_*' ORDER BY type, name`,
+    )
+    .all();
+  // Every database has the ledger, made by us or by wrangler: it is no part of the app's schema.
+  const schema = results.filter((item) => item.tbl_name !== table);
+  const rows = schema.map(({ type, name, tbl_name, sql }) => [type, name, tbl_name, sql]);
+  const newest =
+    schema.length === results.length
+      ? null
+      : await database
+          .prepare(`SELECT name FROM "${table}" ORDER BY id DESC LIMIT 1`)
+          .first("name");
+  return {
+    size: meta.size_after,
+    schema_hash: await sha256(JSON.stringify(rows)),
+    schema_version: /** @type {string | null} */ (newest),
+  };
 }
 
 /**

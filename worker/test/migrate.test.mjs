@@ -174,7 +174,7 @@ describe("migrations through a shard's bindings", () => {
         assert.deepEqual(json.ledger, names);
       }
       const applied = answers.flatMap(({ json }) => json.applied);
-      assert.deepEqual(applied.toSorted?.() ?? [...applied].sort(), [...names].sort());
+      assert.deepEqual(applied.sort(), [...names].sort());
       assert.deepEqual(await rows(shard, binding, "SELECT count(*) AS n FROM notes"), [{ n: 8 }]);
     }
   });
@@ -231,5 +231,29 @@ describe("migrations through a shard's bindings", () => {
       .prepare("SELECT name FROM sqlite_master WHERE name = 'd1_migrations'")
       .all();
     assert.deepEqual(directory.results, []);
+  });
+
+  it("inspects size, schema and newest migration of databases, each on its own", async () => {
+    const inspect = (shard, bindings, table = "d1_migrations") =>
+      stack.admin("inspect", { shard, bindings, table });
+    const { status, json } = await inspect(SHARD_2, [C, UNBOUND, D]);
+    assert.equal(status, 200);
+    const [one, missing, other] = json.rows;
+    assert.deepEqual([one.binding, missing.binding, other.binding], [C, UNBOUND, D]);
+    assert.equal(missing.error.name, "BindingMissing");
+    assert.ok(one.size > 0);
+    assert.equal(one.schema_version, "17_add.sql");
+    assert.match(one.schema_hash, /^[0-9a-f]{64}$/);
+    assert.equal(one.schema_hash, other.schema_hash);
+    const changed = await stack.database(D, SHARD_2);
+    await changed.exec("CREATE INDEX by_hand ON notes (text)");
+    const [after] = (await inspect(SHARD_2, [D])).json.rows;
+    assert.notEqual(after.schema_hash, other.schema_hash);
+    const [bare] = (await inspect(SHARD_2, [C], "no_such_ledger")).json.rows;
+    assert.equal(bare.schema_version, null);
+    for (const bindings of [undefined, "x", ["D1FLEET_DIRECTORY"], Array(101).fill(C)]) {
+      assert.equal((await inspect(SHARD_2, bindings)).status, 422);
+    }
+    assert.equal((await inspect(SHARD_2, [C], 'x"')).status, 422);
   });
 });
