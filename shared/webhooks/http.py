@@ -8,8 +8,9 @@ never redirects, never says 410, and says 503 for whatever may pass by itself.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
+from apig_wsgi import make_lambda_handler
 from aws_lambda_powertools import Logger
 from flask import Flask, Request, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
@@ -23,11 +24,13 @@ from shared.webhooks.verification import NotConfigured
 
 __all__ = [
     "MAX_BODY",
+    "LambdaHandler",
     "Refusal",
     "answer",
     "check_content",
     "check_method",
     "json_app",
+    "lambda_handler",
     "lower_headers",
     "note",
     "read_body",
@@ -38,6 +41,8 @@ MAX_BODY: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
 _RETRY_AFTER: Final = 5
 _RETRY_AFTER_PERSON: Final = 60
+
+LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure
@@ -219,3 +224,12 @@ def serve(app: Flask, path: str, view: Callable[[str], Response]) -> None:
     """
     app.view_functions[path] = view
     app.url_map.add(Rule(path, endpoint=path))
+
+
+def lambda_handler(app: Flask) -> LambdaHandler:
+    """Return what answers API Gateway's events (payload format 2.0) with a Flask app.
+
+    Bodies arrive as text or in base64, as the gateway pleases; both become the bytes once sent.
+    """
+    handler: LambdaHandler = make_lambda_handler(app, binary_support=True)
+    return handler
