@@ -45,6 +45,7 @@ class Settings(BaseModel):
     cloudflare_account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     cloudflare_api_url: str = "https://api.cloudflare.com/client/v4"
     router_url: str = ""
+    workers_dev_url: str = "https://{script}.{subdomain}.workers.dev"
     api_limit: Annotated[int, Field(ge=5)] = 1200
     api_window: Annotated[int, Field(ge=1)] = 300
     api_share: Annotated[float, Field(gt=0, le=1)] = 0.8

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from shared.aws.items import Change, database_of, slot_put
 from shared.cloudflare.errors import NameTaken
-from shared.cloudflare.models import D1Database
+from shared.cloudflare.models import Database as D1Database
 from shared.domain.budget import Lane
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.messages import Message
@@ -50,7 +50,8 @@ class AdvanceDatabase:
     def __call__(self, message: Message) -> Outcome:
         """Do what can be done now for the database that a message names."""
         control = self.control
-        for _ in range(MAX_CONFLICTS):
+        tries = 0
+        while True:
             item = control.state.begin("DB", message.id, message.token, control.now())
             if item is None:
                 return self._bring_ready_one_to_head(message)
@@ -62,13 +63,15 @@ class AdvanceDatabase:
                 return self._steps(database, message.trace)
             except Conflict as conflict:
                 log.info("somebody else was quicker: %s", conflict.condition)
+                tries += 1
+                if tries == MAX_CONFLICTS:
+                    return wait(control, database, after=2, why="the database is contended")
             except Transient as error:
                 current = control.state.database(message.id)
                 return wait_after(control, current or database, error)
             except Permanent as error:
                 current = control.state.database(message.id) or database
                 return self._give_up(current, error, message.trace)
-        return wait(control, database, after=2, why="the database is contended")
 
     def _steps(self, database: Database, trace: str) -> Outcome:
         migrated: str | None = None

@@ -47,7 +47,8 @@ class AdvanceTenant:
     def __call__(self, message: Message) -> Outcome:
         """Do what can be done now for the tenant that a message names."""
         control = self.control
-        for _ in range(MAX_CONFLICTS):
+        tries = 0
+        while True:
             item = control.state.begin("TENANT", message.id, message.token, control.now())
             if item is None:
                 return Done()
@@ -58,13 +59,15 @@ class AdvanceTenant:
                 return self._steps(tenant, message.trace)
             except Conflict as conflict:
                 log.info("somebody else was quicker: %s", conflict.condition)
+                tries += 1
+                if tries == MAX_CONFLICTS:
+                    return wait(control, tenant, after=2, why="the tenant is contended")
             except Transient as error:
                 current = control.state.tenant(message.id)
                 return wait_after(control, current or tenant, error)
             except Permanent as error:
                 current = control.state.tenant(message.id)
                 return self._fail(current or tenant, error.reason, message.trace)
-        return wait(control, tenant, after=2, why="the tenant is contended")
 
     def _steps(self, tenant: Tenant, trace: str) -> Outcome:
         routed: str | None = None

@@ -12,10 +12,14 @@ __all__ = ["Outside"]
 
 @dataclass(frozen=True)
 class Outside:
-    """Hold what opens Cloudflare's API and the router's admin door, and the stored migrations."""
+    """Hold what opens Cloudflare's API and the router's admin door, and the stored migrations.
+
+    `admin_secret` is the text that the router verifies with: one or more secrets, with spaces.
+    """
 
     cloudflare: Callable[[], CloudflareClient]
     router: Callable[[], RouterClient]
+    admin_secret: Callable[[], str]
     migrations: MigrationStore
 
     def head(self) -> str:

@@ -6,8 +6,8 @@ one publish and asks once: what is not so yet is asked again by the next message
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from shared.aws.items import Change, slot_put
@@ -18,6 +18,7 @@ from shared.cloudflare.errors import (
     VersionNotDeployed,
     WorkerNotFound,
 )
+from shared.cloudflare.workers import Workers
 from shared.domain.budget import Lane
 from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
@@ -58,6 +59,7 @@ from shared.usecases.worker_code import WorkerCode
 __all__ = ["PublishWorker"]
 
 STEPS: Final = 8
+DIRECTORY: Final = "D1FLEET_DIRECTORY"
 ASK_AGAIN: Final = 1.0
 
 log = logging.getLogger("d1fleet")
@@ -65,12 +67,16 @@ log = logging.getLogger("d1fleet")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a pool Worker should have: `bindings` by name, `leaving` to be dropped."""
+    """What a pool Worker should have: `bindings` by name, `leaving` to be dropped.
+
+    `secrets` are put where they are missing and otherwise left alone.
+    """
 
     bindings: Mapping[str, Binding]
     leaving: frozenset[str]
     slots: tuple[Slot, ...]
     urgent: bool
+    secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ class PublishWorker:
             return Done()
         try:
             return self._steps(worker, message.trace)
+        except WorkerNotFound:
+            return self._begin_anew(worker)
         except Conflict as conflict:
             log.info("looking at %s again: %s", worker.script, conflict.condition)
             return wait_for_worker(self.control, worker, 1.0, conflict.condition)
@@ -146,6 +154,14 @@ class PublishWorker:
             self.control, worker, ASK_AGAIN, "more to do than one attempt has steps"
         )
 
+    def _begin_anew(self, worker: Worker) -> Outcome:
+        """Upload a Worker again that somebody deleted; what it is bound to is in the table."""
+        current = self.control.state.worker(worker.script) or worker
+        line = self.control.line("uploaded anew", why="the script was not there")
+        after = current.changed(self.control.now(), code="", published_hash="")
+        self.control.state.commit(Change(current, after, line))
+        return wait_for_worker(self.control, after, 1.0, "the script was not there")
+
     # What should be
 
     def _wanted(self, worker: Worker) -> Wanted:
@@ -168,14 +184,23 @@ class PublishWorker:
         return Wanted(bindings, leaving, slots, urgent)
 
     def _wanted_of_router(self) -> Wanted:
-        bindings: dict[str, Binding] = {}
+        directory_id = self.control.fleet.get().directory_id
+        bindings: dict[str, Binding] = {
+            DIRECTORY: {
+                "type": "d1",
+                "name": DIRECTORY,
+                "database_id": directory_id,
+                "id": directory_id,
+            }
+        }
         for room in self.control.pools.shards():
             shard = self.control.state.worker(room.script)
             # A binding to a script that is not there yet would be refused.
             if shard is not None and shard.status == "uploaded":
                 name = f"SHARD_{room.number}"
                 bindings[name] = {"type": "service", "name": name, "service": room.script}
-        return Wanted(bindings, frozenset(), (), urgent=True)
+        secrets = {"D1FLEET_ADMIN_SECRET": self.outside.admin_secret}
+        return Wanted(bindings, frozenset(), (), urgent=True, secrets=secrets)
 
     def _somebody_waits(self) -> bool:
         return any(True for _ in self.control.state.tenants(TenantStatus.PENDING, limit=1))
@@ -196,14 +221,20 @@ class PublishWorker:
         worker = self._begin(worker, wanted)
         texts = self._texts(worker, worker.generation, code)
         workers = self.outside.cloudflare().on(self._lane(wanted)).workers
-        settings = None if upload and not worker.code else workers.settings(worker.script)
-        existing = settings.bindings if settings else []
+        existing = [] if not worker.code else workers.settings(worker.script).bindings
         self._refuse_other_fleet(existing, texts["D1FLEET_FLEET_UID"])
         sent = merge_bindings(existing, wanted.bindings, wanted.leaving, texts)
+        there = {binding["name"] for binding in existing}
+        sent += [
+            {"type": "secret_text", "name": name, "text": secret()}
+            for name, secret in wanted.secrets.items()
+            if name not in there
+        ]
         note = f"d1fleet generation {worker.generation}"
         try:
             if upload:
                 self.code.upload(workers, worker.role, worker.script, sent, note)
+                self._give_address(workers, worker)
             else:
                 workers.patch_settings(worker.script, sent, message=note)
         except BoundDatabaseMissing as error:
@@ -213,10 +244,8 @@ class PublishWorker:
             raise Permanent(
                 f"Cloudflare refuses the bindings of {worker.script}: {error}"
             ) from error
-        seen = workers.settings(worker.script)
-        return self._confirmed(
-            worker, wanted, code, sent=sent, seen=seen.bindings if seen else [], trace=trace
-        )
+        seen = workers.settings(worker.script).bindings
+        return self._confirmed(worker, wanted, code, sent=sent, seen=seen, trace=trace)
 
     def _begin(self, worker: Worker, wanted: Wanted) -> Worker:
         """Write down the next generation, and in each new slot that this one contains it."""
@@ -279,8 +308,6 @@ class PublishWorker:
         try:
             seen = self.outside.cloudflare().on(lane).workers.settings(worker.script)
         except WorkerNotFound:
-            seen = None
-        if seen is None:
             return worker
         texts = {str(b["name"]): b.get("text") for b in seen.bindings if b["type"] == "plain_text"}
         ours = self._texts(worker, worker.generation, code)
@@ -290,6 +317,12 @@ class PublishWorker:
         if missing_bindings(sent, seen.bindings, wanted.leaving):
             return worker
         return self._confirmed(worker, wanted, code, sent=sent, seen=seen.bindings, trace=trace)
+
+    def _give_address(self, workers: Workers, worker: Worker) -> None:
+        """Let the router, and it alone, answer on workers.dev; unless the user gave it a route."""
+        on_workers_dev = not self.control.settings.router_url
+        if worker.role is Role.ROUTER:
+            workers.set_script_subdomain(worker.script, enabled=on_workers_dev)
 
     def _refuse_other_fleet(self, existing: Sequence[Binding], uid: str) -> None:
         for binding in existing:

@@ -50,9 +50,9 @@ class WorkerCode:
                 "compatibility_date": COMPATIBILITY_DATE,
                 "compatibility_flags": list(COMPATIBILITY_FLAGS),
                 "bindings": [dict(binding) for binding in bindings],
-                "annotations": {"workers/message": note},
                 "observability": {"enabled": True},
             },
+            message=note,
         )
 
     @cached_property
