@@ -34,6 +34,20 @@ demo: install  ## a signup becomes a live tenant, told step by step
 up: install  ## run the whole stack on this machine
 	$(BIN)/d1fleet up
 
+test: install  ## all tests: no cloud account, no credentials
+	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/e2e
+	npm run --silent test:worker
+	$(BIN)/pytest -q tests/e2e
+
+check: install .tools/sam/.installed  ## format, lint, types, import contracts, template lint
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	npm run --silent check:worker
+	AWS_DEFAULT_REGION=us-east-1 $(BIN)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .tools/sam/bin/sam validate --lint
+
 lock: .venv/.installed  ## write the locks anew from pyproject.toml and package.json
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements.txt pyproject.toml -o requirements-dev.txt
