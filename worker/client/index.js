@@ -74,13 +74,14 @@ function revived(error) {
 }
 
 /**
- * Turn a value into what D1 stores, or refuse it, as D1's own `bind` does.
+ * Take a value that D1 can bind, or refuse it at once, as D1's own `bind` does; D1 turns it into
+ * what SQLite stores.
  *
  * @param {unknown} value
  */
 function bindable(value) {
-  if (value === null || typeof value === "number" || typeof value === "string") return value;
-  if (typeof value === "boolean") return value ? 1 : 0;
+  const isPlain = ["number", "string", "boolean"].includes(typeof value);
+  if (value === null || isPlain) return value;
   // Bytes are copied now: a buffer may change before the statement runs, and a view must not carry
   // the whole buffer that it looks into.
   if (value instanceof ArrayBuffer) return new Uint8Array(value.slice(0));
