@@ -17,7 +17,7 @@ const DATABASE_UUID = /^[A-Za-z0-9-]{1,64}$/;
 const LEDGER_NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
 
 const MODES = new Set(["all", "raw", "run", "first", "batch", "exec"]);
-const STATES = new Set(["active", "suspended", "closing", "closed", "failed"]);
+const STATES = new Set(["pending", "active", "suspended", "closing", "closed", "failed"]);
 
 /** How long the directory's word is taken, milliseconds; "at most 30 s" holds because jitter only shortens. */
 const ACTIVE_FOR = 30_000;
