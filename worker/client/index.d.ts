@@ -62,6 +62,11 @@ export interface Pool {
   get(tenantId: string): TenantDatabase;
 }
 
+/** The type of the binding itself, for the line that imports nothing: `env.DB_POOL.get(id).prepare(…)`. */
+export interface DbPoolBinding {
+  get(tenantId: string): Pick<TenantDatabase, "prepare" | "exec">;
+}
+
 /**
  * Wrap the service binding to the router's entrypoint `DbPool`, e.g. `dbPool(env.DB_POOL)`.
  *

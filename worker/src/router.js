@@ -794,10 +794,13 @@ function checkedRow(given, env) {
 const FOREIGN = `EXISTS (SELECT 1 FROM owner WHERE owner.database_uuid = value ->> 'database_uuid'
   AND owner.tenant_id <> value ->> 'tenant_id')`;
 
+/** A directory that says it is another fleet's, such as a copy of production's bound to staging. */
+const OTHER_FLEET = "EXISTS (SELECT 1 FROM fleet WHERE uid <> ?3)";
+
 /** Each of these takes the rows as one JSON text, so that any number of them is one statement. */
 const UPSERT = `INSERT INTO tenant (${COLUMNS}, updated_at)
   SELECT value ->> 'tenant_id', value ->> 'shard', value ->> 'binding', value ->> 'database_uuid', value ->> 'state',
-    value ->> 'schema_version', value ->> 'version', ?2 FROM json_each(?1) WHERE NOT ${FOREIGN}
+    value ->> 'schema_version', value ->> 'version', ?2 FROM json_each(?1) WHERE NOT ${FOREIGN} AND NOT ${OTHER_FLEET}
   ON CONFLICT (tenant_id) DO UPDATE SET shard = excluded.shard, binding = excluded.binding,
     database_uuid = excluded.database_uuid, state = excluded.state, schema_version = excluded.schema_version,
     version = excluded.version, updated_at = excluded.updated_at
@@ -806,7 +809,7 @@ const UPSERT = `INSERT INTO tenant (${COLUMNS}, updated_at)
 const WITNESS = `INSERT INTO owner (database_uuid, tenant_id, since)
   SELECT tenant.database_uuid, tenant.tenant_id, ?2 FROM json_each(?1)
     JOIN tenant ON tenant.tenant_id = value ->> 'tenant_id' AND tenant.database_uuid = value ->> 'database_uuid'
-  WHERE true ON CONFLICT (database_uuid) DO NOTHING`;
+  WHERE NOT ${OTHER_FLEET} ON CONFLICT (database_uuid) DO NOTHING`;
 const CONFLICTS = `SELECT value ->> 'tenant_id' AS tenant_id, value ->> 'database_uuid' AS database_uuid
   FROM json_each(?1) WHERE ${FOREIGN}`;
 const SELECT_ROWS = `SELECT ${COLUMNS} FROM tenant WHERE tenant_id IN (SELECT value ->> 'tenant_id' FROM json_each(?1))`;
@@ -827,15 +830,20 @@ async function upsertTenants(command, env) {
   }
   const text = JSON.stringify(rows);
   const now = new Date().toISOString();
+  const uid = env.D1FLEET_FLEET_UID;
   const directory = env.D1FLEET_DIRECTORY;
-  const [upserted, , conflicting, standing] = await callDirectory(() =>
+  const [upserted, , conflicting, standing, otherFleet] = await callDirectory(() =>
     directory.batch([
-      directory.prepare(UPSERT).bind(text, now),
-      directory.prepare(WITNESS).bind(text, now),
+      directory.prepare(UPSERT).bind(text, now, uid),
+      directory.prepare(WITNESS).bind(text, now, uid),
       directory.prepare(CONFLICTS).bind(text),
       directory.prepare(SELECT_ROWS).bind(text),
+      directory.prepare("SELECT uid FROM fleet WHERE uid <> ?").bind(uid),
     ]),
   );
+  if (otherFleet.results.length > 0) {
+    throw new Refusal(409, "WrongFleet", "the directory is another fleet's; nothing was written");
+  }
   const applied = new Set(upserted.results.map((row) => /** @type {Row} */ (row).tenant_id));
   const stored = new Map(
     standing.results.map((row) => [/** @type {Row} */ (row).tenant_id, /** @type {Row} */ (row)]),

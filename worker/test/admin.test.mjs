@@ -284,6 +284,24 @@ describe("the router's admin door", () => {
       assert.deepEqual(owners.results, [{ tenant_id: "own" }]);
     });
 
+    it("writes nothing into a directory that is another fleet's", async () => {
+      const mine = row({ tenant_id: "mine", database_uuid: "uuid-mine" });
+      await stack.directory.exec("INSERT INTO fleet VALUES ('uid-of-production', 'prod')");
+      try {
+        const { status, json } = await stack.admin("tenants.upsert", { rows: [mine] });
+        assert.equal(status, 409);
+        assert.equal(json.error.name, "WrongFleet");
+        const { json: got } = await stack.admin("tenants.get", { tenant_ids: ["mine"] });
+        assert.deepEqual(got.rows, []);
+      } finally {
+        await stack.directory.exec("DELETE FROM fleet");
+      }
+      const insert = stack.directory.prepare("INSERT INTO fleet VALUES (?, 'acme')");
+      await insert.bind(FLEET_UID).run();
+      const { json } = await stack.admin("tenants.upsert", { rows: [mine] });
+      assert.equal(json.rows[0].applied, true);
+    });
+
     it("lets one of two racing owners win", async () => {
       const race = ["r1", "r2"].map((tenant_id) =>
         stack.admin("tenants.upsert", { rows: [row({ tenant_id, database_uuid: "uuid-race" })] }),

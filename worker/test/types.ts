@@ -1,5 +1,10 @@
 /** Compiled, never run: what `index.d.ts` promises must fit where an app expects D1's own types. */
-import { dbPool, type TenantDatabase, TenantNotReady } from "../client/index.js";
+import {
+  type DbPoolBinding,
+  dbPool,
+  type TenantDatabase,
+  TenantNotReady,
+} from "../client/index.js";
 
 interface Env {
   DB_POOL: Fetcher;
@@ -20,4 +25,11 @@ export function fromD1(database: D1Database): TenantDatabase {
 
 export function retryAfter(error: unknown): number | undefined {
   return error instanceof TenantNotReady ? error.retryAfter : undefined;
+}
+
+export async function verbatim(env: {
+  DB_POOL: DbPoolBinding;
+}): Promise<D1Result<{ text: string }>> {
+  dbPool(env.DB_POOL);
+  return env.DB_POOL.get("acme").prepare("SELECT text FROM notes").bind(1).all<{ text: string }>();
 }
