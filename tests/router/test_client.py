@@ -1,0 +1,396 @@
+"""The admin client against every answer that a router, or a stranger at its address, can give."""
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import standardwebhooks
+import svix.webhooks
+
+from shared.errors import ControlPlaneError, Permanent, Transient
+from shared.router import errors
+from shared.router.answers import NOT_HTTP, NOT_REACHED, error_of
+from shared.router.client import RouterClient
+from shared.router.models import DirectoryRow
+
+SECRET = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTE="
+STATUS = {
+    "script": "acme-pool-1",
+    "generation": 7,
+    "fleet_uid": "uid-1",
+    "code": "c0de",
+    "bindings": 2,
+    "bindings_hash": "ff",
+    "new_field": True,
+}
+ROW = DirectoryRow(
+    tenant_id="org_1",
+    shard="acme-pool-1",
+    binding="DB_01J0000000000000000000000A",
+    database_uuid="uuid-1",
+    state="active",
+    schema_version="0001_init.sql",
+    version=3,
+)
+CALLS: dict[str, Callable[[RouterClient], Any]] = {
+    "status": lambda r: r.status("acme-pool-1"),
+    "tenants.upsert": lambda r: r.upsert([ROW]),
+    "tenants.get": lambda r: r.get(["org_1"]),
+    "probe": lambda r: r.probe("org_1"),
+    "migrate": lambda r: r.migrate("acme-pool-1", "DB_X", "d1_migrations", [("1.sql", ["S"])]),
+    "inspect": lambda r: r.inspect("acme-pool-1", ["DB_X"], "d1_migrations"),
+}
+every_call = pytest.mark.parametrize("op", CALLS)
+
+
+class Router:
+    """Answer with what was laid ready, the last for ever, and keep the requests."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.answers: list[httpx.Response | Exception] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    def will(self, *answers: httpx.Response | Exception | dict[str, Any]) -> None:
+        self.answers = [httpx.Response(200, json=a) if isinstance(a, dict) else a for a in answers]
+
+
+def refusal(status: int, name: str, message: str = "why", **more: Any) -> httpx.Response:
+    error = {"name": name, "message": message, "retryable": status >= 500, **more}
+    return httpx.Response(status, json={"error": error}, headers={"cf-ray": "8ray-AMS"})
+
+
+def client_of(router: Router, secret: str = SECRET) -> RouterClient:
+    return RouterClient(
+        httpx.Client(transport=httpx.MockTransport(router)),
+        url="https://acme-pool.x.workers.dev/",
+        script="acme-pool",
+        fleet_uid="uid-1",
+        secret=lambda: secret,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+@pytest.fixture
+def router() -> Router:
+    return Router()
+
+
+@pytest.fixture
+def client(router: Router) -> Iterator[RouterClient]:
+    client = client_of(router)
+    yield client
+    client._http.close()
+
+
+def test_these_are_all_the_operations_there_are() -> None:
+    """A method that is added to the client must be added to these tests."""
+    public = {n for n, v in vars(RouterClient).items() if inspect.isfunction(v) and n[0] != "_"}
+    assert public == {op.rpartition(".")[2] for op in CALLS}
+
+
+@every_call
+@pytest.mark.parametrize("judge", [standardwebhooks.Webhook, svix.webhooks.Webhook])
+def test_requests_are_signed_as_the_official_libraries_verify(
+    op: str, judge: Any, client: RouterClient, router: Router
+) -> None:
+    """Both official libraries accept each request, and it names whom it is meant for."""
+    router.will(refusal(503, "ShardUnavailable"))
+    with pytest.raises(Transient):
+        CALLS[op](client)
+    request = router.requests[0]
+    judge(SECRET).verify(request.content, dict(request.headers))
+    command = json.loads(request.content)
+    assert request.method == "POST"
+    assert str(request.url) == f"https://acme-pool.x.workers.dev/_d1fleet/{op}"
+    named = {key: command[key] for key in ("v", "op", "script", "fleet_uid")}
+    assert named == {"v": 1, "op": op, "script": "acme-pool", "fleet_uid": "uid-1"}
+    assert datetime.fromisoformat(command["time"]).tzinfo is not None
+
+
+def test_no_two_requests_carry_the_same_id(client: RouterClient, router: Router) -> None:
+    """Each request, also a repeated one, is signed anew."""
+    router.will(httpx.ReadError("cut"))
+    with pytest.raises(Transient):
+        client.status()
+    first, second = (request.headers["webhook-id"] for request in router.requests)
+    assert first != second
+
+
+def test_status_tells_what_a_shard_serves(client: RouterClient, router: Router) -> None:
+    """The answer is typed, and fields of a newer router do no harm."""
+    router.will(STATUS)
+    served = client.status("acme-pool-1")
+    assert served is not None
+    assert (served.generation, served.bindings, served.bindings_hash) == (7, 2, "ff")
+    assert json.loads(router.requests[0].content)["shard"] == "acme-pool-1"
+
+
+def test_status_of_the_router_names_no_shard(client: RouterClient, router: Router) -> None:
+    """Without a shard the router speaks of itself."""
+    router.will({**STATUS, "script": "acme-pool", "shards": ["acme-pool-1"]})
+    served = client.status()
+    assert served is not None
+    assert served.shards == ("acme-pool-1",)
+    assert "shard" not in json.loads(router.requests[0].content)
+
+
+def test_status_of_an_unknown_shard_is_none(client: RouterClient, router: Router) -> None:
+    """A shard that the running router is not bound to yet is no error to whoever asks."""
+    router.will(refusal(503, "ShardUnknown"))
+    assert client.status("acme-pool-9") is None
+
+
+@pytest.mark.parametrize("stranger", [{"script": "acme-pool-2"}, {"fleet_uid": "uid-2"}])
+def test_a_status_of_somebody_else_is_refused(
+    stranger: dict[str, str], client: RouterClient, router: Router
+) -> None:
+    """Another script's or fleet's status is never taken for ours."""
+    router.will({**STATUS, **stranger})
+    with pytest.raises(errors.WrongFleet):
+        client.status("acme-pool-1")
+
+
+def test_upsert_gives_the_rows_as_they_stand(client: RouterClient, router: Router) -> None:
+    """A row that was older than the directory's comes back as the directory has it."""
+    router.will({"rows": [{**ROW.model_dump(), "version": 9, "applied": False}]})
+    (row,) = client.upsert([ROW])
+    assert (row.version, row.applied) == (9, False)
+    assert json.loads(router.requests[0].content)["rows"] == [ROW.model_dump()]
+
+
+def test_upsert_in_requests_that_the_router_takes(client: RouterClient, router: Router) -> None:
+    """More rows than a request may have go in several, and no rows in none."""
+    rows = [ROW.model_copy(update={"tenant_id": f"t{n}"}) for n in range(1001)]
+    standing = [{**row.model_dump(), "applied": True} for row in rows]
+    router.will({"rows": standing[:1000]}, {"rows": standing[1000:]})
+    assert len(client.upsert(rows)) == 1001
+    assert len(router.requests) == 2
+    assert client.upsert([]) == []
+    assert len(router.requests) == 2
+
+
+def test_upsert_answers_for_the_rows_that_were_sent(client: RouterClient, router: Router) -> None:
+    """An answer about other tenants is malformed."""
+    router.will({"rows": [{**ROW.model_dump(), "tenant_id": "org_2", "applied": True}]})
+    with pytest.raises(errors.RouterUnavailable, match="malformed"):
+        client.upsert([ROW])
+
+
+def test_a_database_has_one_owner_for_ever(client: RouterClient, router: Router) -> None:
+    """The refusal names tenant and database, and a person must look."""
+    conflicts = [{"tenant_id": "org_1", "database_uuid": "uuid-1"}, "nonsense"]
+    router.will(refusal(409, "OwnerConflict", conflicts=conflicts))
+    with pytest.raises(errors.OwnerConflict, match="uuid-1 for org_1") as error:
+        client.upsert([ROW])
+    assert error.value.conflicts == (("org_1", "uuid-1"),)
+
+
+def test_get_leaves_out_unknown_tenants(client: RouterClient, router: Router) -> None:
+    """Only rows that exist come back."""
+    router.will({"rows": [ROW.model_dump()]})
+    assert client.get(["org_1", "org_2"]) == [ROW]
+
+
+def test_probe_tells_which_database_answered(client: RouterClient, router: Router) -> None:
+    """A probe names binding, uuid and generation; one of another tenant is malformed."""
+    found = {
+        "tenant_id": "org_1",
+        "shard": "acme-pool-1",
+        "binding": "DB_X",
+        "database_uuid": "uuid-1",
+        "generation": 7,
+    }
+    router.will(found, {**found, "tenant_id": "org_2"})
+    assert client.probe("org_1").database_uuid == "uuid-1"
+    with pytest.raises(errors.RouterUnavailable, match="another tenant"):
+        client.probe("org_1")
+
+
+def test_a_tenant_that_is_not_ready_says_when_to_ask_again(
+    client: RouterClient, router: Router
+) -> None:
+    """The router's own wait is handed on."""
+    router.will(refusal(503, "TenantNotReady", retry_after=2))
+    with pytest.raises(errors.TenantNotReady) as error:
+        client.probe("org_1")
+    assert error.value.retry_after == 2
+
+
+def test_migrate_sends_files_and_gives_the_ledger(client: RouterClient, router: Router) -> None:
+    """Files go out as names and statements; what is applied comes back in order."""
+    router.will({"applied": ["2.sql"], "ledger": ["1.sql", "2.sql"]})
+    result = client.migrate("acme-pool-1", "DB_X", "d1_migrations", [("2.sql", ("A", "B"))])
+    assert result.ledger == ("1.sql", "2.sql")
+    sent = json.loads(router.requests[0].content)
+    assert sent["files"] == [{"name": "2.sql", "statements": ["A", "B"]}]
+    assert (sent["shard"], sent["binding"], sent["table"]) == (
+        "acme-pool-1",
+        "DB_X",
+        "d1_migrations",
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "where", "number"),
+    [
+        (1, "0002.sql, statement 2: near", 1),
+        (None, "0002.sql: near", None),
+        ("x", "0002.sql", None),
+    ],
+)
+def test_a_wrong_migration_says_where(
+    statement: Any, where: str, number: int | None, client: RouterClient, router: Router
+) -> None:
+    """File, statement and SQLite's words reach the person who must mend it."""
+    router.will(refusal(422, "MigrationFailed", 'near "FOO"', file="0002.sql", statement=statement))
+    with pytest.raises(errors.MigrationFailed, match=where) as error:
+        CALLS["migrate"](client)
+    assert (error.value.file, error.value.statement) == ("0002.sql", number)
+    assert error.value.message == 'near "FOO"'
+
+
+def test_inspect_measures_and_tells_what_it_could_not(client: RouterClient, router: Router) -> None:
+    """A database that can't be asked has an error and no figures."""
+    router.will(
+        {
+            "rows": [
+                {"binding": "DB_X", "size": 8192, "schema_hash": "h", "schema_version": None},
+                {"binding": "DB_Y", "error": {"name": "BindingMissing", "message": "no"}},
+            ]
+        }
+    )
+    good, bad = client.inspect("acme-pool-1", ["DB_X", "DB_Y"], "d1_migrations")
+    assert (good.size, good.schema_version, good.error) == (8192, "", None)
+    assert bad.error is not None
+    assert bad.error.name == "BindingMissing"
+
+
+@every_call
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (refusal(401, "BadSignature"), errors.SignatureRefused, "the same on both sides"),
+        (refusal(404, "NotFound"), errors.NoAdminDoor, "run `d1fleet init`"),
+        (refusal(409, "WrongFleet"), errors.WrongFleet, "another fleet"),
+        (refusal(409, "WrongOperation"), errors.RouterRefused, "WrongOperation"),
+        (refusal(422, "BadArguments"), errors.RouterRefused, "BadArguments"),
+        (refusal(413, "BodyTooLarge"), errors.RouterRefused, "BodyTooLarge"),
+        (refusal(503, "BindingMissing"), errors.BindingMissing, "BindingMissing"),
+        (refusal(503, "DirectoryUnavailable"), errors.RouterUnavailable, "Directory"),
+        (refusal(500, "InternalError"), errors.RouterUnavailable, "InternalError"),
+        (httpx.Response(404, html="<p>There is nothing here yet"), errors.RouterUnavailable, "404"),
+        (httpx.Response(200, html="<p>Hello"), errors.RouterUnavailable, "no router of ours"),
+        (httpx.Response(200, json=[1]), errors.RouterUnavailable, "no router of ours"),
+        (httpx.Response(502, content=b""), errors.RouterUnavailable, "502"),
+        (httpx.Response(301, headers={"location": "/"}), errors.BadRouterAddress, "ROUTER_URL"),
+        (httpx.Response(200, json={}), errors.RouterUnavailable, "malformed"),
+        (httpx.Response(200, json={"rows": [{}]}), errors.RouterUnavailable, "malformed"),
+        (httpx.Response(200, content=b"[" * 200_000), errors.RouterUnavailable, "no router"),
+    ],
+)
+def test_each_answer_has_a_meaning(
+    op: str,
+    answer: httpx.Response,
+    kind: type[ControlPlaneError],
+    says: str,
+    client: RouterClient,
+    router: Router,
+) -> None:
+    """Whatever comes back is one of our errors, and a permanent one says what to do."""
+    router.will(answer)
+    with pytest.raises(kind, match=says):
+        CALLS[op](client)
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_every_status_has_a_meaning(status: int) -> None:
+    """Trouble of the server passes, a refusal stays; a stranger's answer proves nothing."""
+    ours = error_of("status", refusal(status, "Whatever"))
+    passing = status >= 500 or status == 429
+    assert isinstance(ours, Transient if passing else Permanent)
+    assert isinstance(error_of("status", httpx.Response(status, html="<p>")), Transient)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [v for v in vars(httpx).values() if inspect.isclass(v) and issubclass(v, Exception)],
+)
+def test_every_exception_of_httpx_is_caught(
+    kind: type[Exception], client: RouterClient, router: Router
+) -> None:
+    """No exception of the HTTP library gets past the client."""
+    assert issubclass(kind, (*NOT_HTTP, *NOT_REACHED))
+    router.will(kind.__new__(kind))
+    with pytest.raises(ControlPlaneError) as error:
+        client.status()
+    assert isinstance(error.value, Permanent if issubclass(kind, NOT_HTTP) else Transient)
+
+
+def test_a_connection_that_broke_is_tried_once_more(client: RouterClient, router: Router) -> None:
+    """An idle connection that died in a frozen function costs nobody a retry of the queue."""
+    router.will(httpx.RemoteProtocolError("Server disconnected"), STATUS)
+    assert client.status("acme-pool-1") is not None
+    router.requests.clear()
+    router.will(httpx.ReadTimeout("slow"))
+    with pytest.raises(errors.RouterUnavailable):
+        client.status("acme-pool-1")
+    assert len(router.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["", "acme-pool.workers.dev", "ftp://x", "http://[::1"])
+def test_an_address_that_is_none_says_so(url: str, router: Router) -> None:
+    """A missing or broken address names the setting instead of being tried for ever."""
+    client = RouterClient(
+        httpx.Client(),
+        url=url,
+        script="acme-pool",
+        fleet_uid="u",
+        secret=lambda: SECRET,
+        clock=lambda: datetime.now(UTC),
+    )
+    with pytest.raises(errors.BadRouterAddress, match="ROUTER_URL"):
+        client.status()
+    client._http.close()
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "plain", "whsec_", "whsec_short", "whsec_!!!!", "Y2FuYXJ5LWNhbmFyeS1jYW5hcnk="]
+)
+def test_a_secret_that_is_none_is_named_and_not_shown(secret: str, router: Router) -> None:
+    """A broken admin secret is a person's matter; its value stays out of the error."""
+    client = client_of(router, secret)
+    with pytest.raises(Permanent, match="router-admin") as error:
+        client.status()
+    assert error.value.__cause__ is None
+    assert not secret or secret == "whsec_" or secret not in str(error.value)
+    assert router.requests == []
+    client._http.close()
+
+
+@every_call
+def test_the_secret_is_shown_nowhere(
+    op: str, client: RouterClient, router: Router, caplog: Any
+) -> None:
+    """Neither requests nor errors nor logs hold the admin secret or its key."""
+    caplog.set_level(logging.DEBUG)
+    for answer in (refusal(401, "BadSignature"), refusal(503, "X"), httpx.ReadTimeout("slow")):
+        router.will(answer)
+        with pytest.raises(ControlPlaneError) as error:
+            CALLS[op](client)
+        request = router.requests[-1]
+        texts = [str(error.value), repr(client), repr(request.headers), request.content.decode()]
+        texts += [repr(vars(record)) for record in caplog.records]
+        assert not any("canary" in text or SECRET[6:] in text for text in texts)
