@@ -1,0 +1,91 @@
+"""The function as Lambda runs it: wired from its environment, light to load."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.on_signup import app
+from shared.settings import BadSettings, Settings
+from shared.webhooks.auth import AUTH_PROVIDERS
+
+ROOT = Path(__file__).parents[2]
+EVENT = Path(__file__).parent / "events" / "clerk_text.json"
+ENVIRONMENT = {
+    "FLEET": "acme",
+    "TABLE_NAME": "table",
+    "BUCKET_NAME": "bucket",
+    "EVENT_BUS_NAME": "bus",
+    "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alerts",
+    "WORK_QUEUE_URL": "https://queue.test/work",
+    "WORK_DLQ_URL": "https://queue.test/work-dlq",
+    "BIND_QUEUE_URL": "https://queue.test/bind.fifo",
+    "BIND_DLQ_URL": "https://queue.test/bind-dlq.fifo",
+    "SECRETS_PREFIX": "stack",
+    "CLOUDFLARE_ACCOUNT_ID": "account",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    for name in [name.upper() for name in Settings.model_fields]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    app._handler.cache_clear()
+    with mock_aws():
+        yield monkeypatch
+    app._handler.cache_clear()
+
+
+def event(**headers: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(EVENT.read_text())
+    loaded["headers"].update(headers)
+    return loaded
+
+
+def test_without_a_secret_the_wired_door_says_503(
+    environment: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A fresh deployment whose secret nobody put yet refuses, and the log says why."""
+    answer = app.handler(event(), None)  # type: ignore[arg-type]
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"])["error"]["name"] == "NotConfigured"
+
+
+def test_with_a_secret_the_wired_door_judges(environment: pytest.MonkeyPatch, keyring: Any) -> None:
+    """The secret under the prefix is found; the golden event is genuine but years off: 401."""
+    boto3.client("secretsmanager").create_secret(Name="stack/auth/clerk", SecretString=keyring[0])
+    assert app.handler(event(), None)["statusCode"] == 401  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TABLE_NAME", "", "TABLE_NAME: is not set"),
+        ("TENANT_IS", "team", "TENANT_IS: "),
+        ("AUTH_PROVIDERS", "clerk,okta", "AUTH_PROVIDERS: okta: not of auth0, clerk, "),
+    ],
+)
+def test_a_wrong_setting_fails_the_first_call_by_name(
+    environment: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """Missing or wrong configuration is one line that names the setting."""
+    environment.setenv(name, value)
+    with pytest.raises(BadSettings) as caught:
+        app.handler(event(), None)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_provider_is_in_the_manual() -> None:
+    """A provider that has a door is told of in the users' manual."""
+    manual = (ROOT / "docs" / "webhooks.md").read_text()
+    assert [name for name in AUTH_PROVIDERS if f"| `{name}` |" not in manual] == []
