@@ -1,0 +1,1 @@
+"""AWS on this machine: moto behind one server, filled from `template.yaml`."""
