@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shared.aws.fleet import FleetStore
 from shared.aws.outbox import connect_outbox
@@ -17,7 +18,9 @@ from shared.aws.state import State
 from shared.aws.table import connect
 from shared.settings import Settings
 from shared.usecases.context import Control
-from shared.usecases.outside import Outside
+
+if TYPE_CHECKING:  # importing it would bring httpx into signups
+    from shared.usecases.outside import Outside
 
 __all__ = ["Parts", "build", "utc_now"]
 
@@ -36,7 +39,7 @@ class Parts:
     secrets: SecretStore
 
     @cached_property
-    def outside(self) -> Outside:
+    def outside(self) -> "Outside":
         """Return what opens Cloudflare, the router and the migrations."""
         from shared.outside_wiring import build_outside  # noqa: PLC0415 - keeps httpx out of signups
 

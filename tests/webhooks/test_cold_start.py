@@ -1,0 +1,45 @@
+"""What the function of the auth webhooks loads before it can answer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "FLEET": "acme",
+    "TABLE_NAME": "table",
+    "BUCKET_NAME": "bucket",
+    "EVENT_BUS_NAME": "bus",
+    "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alerts",
+    "WORK_QUEUE_URL": "https://queue.test/work",
+    "WORK_DLQ_URL": "https://queue.test/work-dlq",
+    "BIND_QUEUE_URL": "https://queue.test/bind.fifo",
+    "BIND_DLQ_URL": "https://queue.test/bind-dlq.fifo",
+    "SECRETS_PREFIX": "stack",
+    "CLOUDFLARE_ACCOUNT_ID": "account",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+def test_a_signup_loads_no_http_client_and_no_judge() -> None:
+    """The cold start pays for what it uses: no httpx, no Cloudflare client, no provider's SDK."""
+    heavy = (
+        "httpx cloudflare moto svix standardwebhooks workos stripe requests hypothesis local ops"
+    )
+    code = (
+        "import sys, functions.on_signup.app as app; app.build_dependencies();"
+        f"print([m for m in {heavy.split()!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
