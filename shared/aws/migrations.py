@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.table import Condition, Put, Table
 from shared.domain.migrations import Head, Migration, MigrationFile
-from shared.domain.sql import split
+from shared.domain.sql import Statement, split
 from shared.errors import Permanent, Transient
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class MigrationStore:
         self._table = table
         self._s3 = s3
         self._bucket = bucket
-        self._read: dict[str, tuple[str, ...]] = {}
+        self._read: dict[str, tuple[Statement, ...]] = {}
 
     def head(self) -> Head | None:
         """Return the head, read consistently, or None when nothing was ever pushed."""
@@ -49,10 +49,7 @@ class MigrationStore:
         Raises:
             Permanent: a text is gone from the bucket or is not what was pushed.
         """
-        return tuple(
-            MigrationFile(entry.name, entry.sha256, self._statements(entry.name, entry.sha256))
-            for entry in head.files
-        )
+        return tuple(self._file(entry.name, entry.sha256) for entry in head.files)
 
     def keep(self, migration: Migration) -> None:
         """Store a file's text for good; do nothing when it is there already."""
@@ -95,7 +92,16 @@ class MigrationStore:
             )
         self._table.write(Put({**_KEY, **after.model_dump()}, condition))
 
-    def _statements(self, name: str, sha256: str) -> tuple[str, ...]:
+    def _file(self, name: str, sha256: str) -> MigrationFile:
+        statements = self._statements(name, sha256)
+        return MigrationFile(
+            name,
+            sha256,
+            tuple(statement.text for statement in statements),
+            tuple(statement.line for statement in statements),
+        )
+
+    def _statements(self, name: str, sha256: str) -> tuple[Statement, ...]:
         if sha256 not in self._read:
             data = self._text(name, sha256)
             if hashlib.sha256(data).hexdigest() != sha256:
@@ -103,8 +109,7 @@ class MigrationStore:
                     f"migration {name} in the bucket is not what was pushed: delete the object "
                     f"{_key(sha256)} and push the same folder again"
                 )
-            statements, _ = split(data.decode())
-            self._read[sha256] = tuple(statement.text for statement in statements)
+            self._read[sha256], _ = split(data.decode())
         return self._read[sha256]
 
     def _text(self, name: str, sha256: str) -> bytes:

@@ -87,11 +87,15 @@ class Migration:
 
 @dataclass(frozen=True)
 class MigrationFile:
-    """Hold one file as a database gets it: each statement complete, comments between them gone."""
+    """Hold one file as a database gets it: each statement complete, comments between them gone.
+
+    `lines` says where each statement begins in the file, counted from 1.
+    """
 
     name: str
     sha256: str
     statements: tuple[str, ...]
+    lines: tuple[int, ...] = ()
 
 
 class FileEntry(BaseModel):

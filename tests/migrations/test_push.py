@@ -38,6 +38,7 @@ def test_pushed_files_come_back_as_statements(world: Any, clock: Any) -> None:
         "CREATE TABLE tags (name TEXT);",
         "INSERT INTO tags VALUES ('a;b');",
     )
+    assert files[1].lines == (1, 1)
 
 
 def test_nothing_pushed_is_no_head(world: Any) -> None:
