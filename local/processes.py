@@ -52,7 +52,10 @@ def end_with_parent() -> None:
 
 
 class Child:
-    """Run one child process in a session of its own, its output appended to a log file."""
+    """Run one child process in a session of its own, its output appended to a log file.
+
+    `answers` is a file of its own for standard output, for a child that says something there.
+    """
 
     def __init__(
         self,
@@ -63,14 +66,15 @@ class Child:
         environment: Mapping[str, str],
         directory: Path,
         pass_fds: Sequence[int] = (),
+        answers: Path | None = None,
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with log.open("ab") as errors, (answers or log).open("ab") as output:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=lifeline.reader,
                 stdout=output,
-                stderr=output,
+                stderr=errors,
                 env=dict(environment),
                 cwd=directory,
                 pass_fds=tuple(pass_fds),

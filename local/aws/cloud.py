@@ -54,12 +54,12 @@ def clean_environment() -> dict[str, str]:
 
 
 class Aws:
-    """Run moto in a process of its own."""
+    """Run moto in a process of its own, on a socket that listens already."""
 
     def __init__(
-        self, *, lifeline: Lifeline, log: Path, root: Path, lambda_url: str, port: int = 0
+        self, *, lifeline: Lifeline, log: Path, root: Path, lambda_url: str, opened: socket.socket
     ) -> None:
-        with listen(port) as opened:
+        with opened:
             self.endpoint_url = f"http://127.0.0.1:{opened.getsockname()[1]}"
             self._child = Child(
                 [sys.executable, "-m", "local.aws.server", str(opened.fileno()), lambda_url],

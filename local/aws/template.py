@@ -16,10 +16,11 @@ import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
+from yaml import YAMLError
 
 from shared.settings import Settings
 
-__all__ = ["Compiled", "TemplateRefused", "compile_template", "setting_name"]
+__all__ = ["Compiled", "TemplateRefused", "compile_template", "setting_name", "setting_names"]
 
 CODE_BUCKET: Final = "d1fleet-local-code"
 CODE_KEY: Final = "artefact.zip"
@@ -49,6 +50,15 @@ def setting_name(parameter: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter).upper()
 
 
+def setting_names(path: Path) -> frozenset[str]:
+    """Return the names of all settings that the template takes.
+
+    Raises:
+        TemplateRefused: it can't be read.
+    """
+    return frozenset(setting_name(parameter) for parameter in _read(path)["Parameters"])
+
+
 def compile_template(path: Path, settings: Mapping[str, str]) -> Compiled:
     """Compile the SAM template with these settings (names as in the functions' environment).
 
@@ -56,10 +66,7 @@ def compile_template(path: Path, settings: Mapping[str, str]) -> Compiled:
         TemplateRefused: it can't be read, it refers to something that is not there, or a setting is
         not one of its own.
     """
-    try:
-        source = yaml_parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TemplateRefused(f"{path.name} can't be read: {error.strerror}") from error
+    source = _read(path)
     _check_references(path.name, source)
     _check_settings_are_passed(path.name, source)
     _check_queues_are_consumed(path.name, source)
@@ -74,6 +81,15 @@ def compile_template(path: Path, settings: Mapping[str, str]) -> Compiled:
     return Compiled(json.loads(json.dumps(template)), parameters, tuple(_routes(source)))
 
 
+def _read(path: Path) -> Any:
+    try:
+        return yaml_parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TemplateRefused(f"{path.name} can't be read: {error.strerror}") from error
+    except YAMLError as error:
+        raise TemplateRefused(f"{path.name} is not YAML: {error}") from error
+
+
 def _parameters(
     name: str, source: Mapping[str, Any], settings: Mapping[str, str]
 ) -> dict[str, str]:
@@ -82,18 +98,20 @@ def _parameters(
     if unknown:
         raise TemplateRefused(f"{name} has no parameter for {', '.join(unknown)}")
     given = {known[setting]: value for setting, value in settings.items()}
+    values = {}
     for parameter, declared in source["Parameters"].items():
         if parameter not in given and "Default" not in declared:
             raise TemplateRefused(f"{name}: set {setting_name(parameter)}, it has no default")
+        # All of them as text, the defaults too: as such they reach a function on AWS, but not on
+        # moto.
+        value = str(given.get(parameter, declared.get("Default")))
         pattern = declared.get("AllowedPattern")
-        value = given.get(parameter)
-        if value is None:
-            continue
         allowed = [str(each) for each in declared.get("AllowedValues", [value])]
         if value not in allowed or (pattern and not re.search(pattern, value)):
             wanted = pattern or ", ".join(allowed)
             raise TemplateRefused(f"{setting_name(parameter)} is {value!r}; it must be {wanted}")
-    return given
+        values[parameter] = value
+    return values
 
 
 def _check_references(name: str, source: Mapping[str, Any]) -> None:

@@ -1,0 +1,408 @@
+"""The whole stack on one machine, as one object: started and stopped by `d1fleet up` and by tests.
+
+What starts, in this order: the Cloudflare emulator and moto (processes), the stack of
+`template.yaml` on moto, the functions (processes, made on demand) with what feeds them (threads of
+this process), then the fleet itself. `stack.json` is written last: whoever finds it can use
+everything.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import secrets as randomness
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+from local.aws.cloud import Aws, AwsFailed, clean_environment, listen
+from local.aws.deploy import Deployment, Function, client, deploy
+from local.aws.template import REGION, TemplateRefused, compile_template, setting_names
+from local.emulator import Cloudflare, CloudflareFailed, Doors
+from local.functions import schedules
+from local.functions.environment import Launch, Result
+from local.functions.gateway import Gateway
+from local.functions.invoke_api import InvokeApi
+from local.functions.lambda_service import LambdaService
+from local.functions.sources import QueueSource
+from local.processes import Child, Lifeline, tail
+from local.seed import APP
+from local.serving import Served
+
+__all__ = ["Ports", "Stack", "StackFailed", "read_overrides"]
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+TEMPLATE: Final = ROOT / "template.yaml"
+FOLDER: Final = ".d1fleet"
+NAME: Final = "local"
+ACCOUNT_ID: Final = "e0000000000000000000000000000001"
+MOST_ENVIRONMENTS: Final = 4
+"""Processes of one function at once: enough to run beside each other, few enough for two cores."""
+
+DEFAULTS: Final = {"FLEET": "local", "POOL_TARGET": "3", "CLOUDFLARE_ACCOUNT_ID": ACCOUNT_ID}
+FIXED: Final = frozenset({"CLOUDFLARE_API_URL", "WORKERS_DEV_URL", "ROUTER_URL"})
+"""Settings that nobody but the stack can know: its own addresses."""
+SEED_PATIENCE: Final = 180.0
+
+
+class StackFailed(Exception):  # noqa: N818
+    """Say in a line or two why the stack can't start."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports on the loopback; 0 takes a free one."""
+
+    webhooks: int = 0
+    aws: int = 0
+    cloudflare: int = 0
+    workers: int = 0
+
+
+def read_overrides(environ: Mapping[str, str], template: Path = TEMPLATE) -> dict[str, str]:
+    """Return the settings that an environment gives to the stack: those that the template takes.
+
+    The stack's own addresses can't be given: it must never reach the real Cloudflare.
+    """
+    names = sorted(setting_names(template) - FIXED)
+    return {name: environ[name] for name in names if environ.get(name, "") != ""}
+
+
+class Stack:
+    """Run everything on this machine, its state in `.d1fleet/` below a folder.
+
+    `settings` are named as in the functions' environment, `secrets` as below the stack's prefix
+    (`auth/clerk`); those not given are random. `tell` hears of each step, in a line.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        ports: Ports | None = None,
+        secrets: Mapping[str, str] | None = None,
+        template: Path = TEMPLATE,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder = directory.resolve() / FOLDER
+        self.description: dict[str, Any] = {}
+        self._settings = {**DEFAULTS, **(settings or {})}
+        self._ports = ports or Ports()
+        self._template = template
+        self._tell = tell
+        self._secrets = dict(secrets or {})
+        self._closing = ExitStack()
+        self._watched: dict[str, Child] = {}
+        self._stopping = threading.Event()
+        self._lock: IO[str] | None = None
+        self._service: LambdaService | None = None
+
+    @property
+    def stack_file(self) -> Path:
+        """Return where clients find the stack."""
+        return self.folder / "stack.json"
+
+    @property
+    def service(self) -> LambdaService:
+        """Return the functions, to invoke them and to find their processes."""
+        if self._service is None:
+            raise StackFailed("the stack is not running")
+        return self._service
+
+    def start(self) -> Self:
+        """Start everything; returns when every door answers and the pool has begun to fill.
+
+        Raises:
+            StackFailed: in a line or two why it can't; nothing is left running.
+        """
+        try:
+            self._start()
+        except (AwsFailed, CloudflareFailed, TemplateRefused, schedules.BadSchedule) as error:
+            self.stop()
+            raise StackFailed(str(error)) from error
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End everything that was started; may be called at any time, and again."""
+        self._stopping.set()
+        self.stack_file.unlink(missing_ok=True)
+        self._closing.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def ended(self) -> str | None:
+        """Return what has ended although it should not have, with the end of its log; or None."""
+        for name, child in self._watched.items():
+            if child.exit_status is not None and not self._stopping.is_set():
+                return f"{name} ended (status {child.exit_status}):\n{tail(child.log)}"
+        return None
+
+    def _start(self) -> None:
+        self._take_folder()
+        lifeline = Lifeline()
+        self._closing.callback(lifeline.close)
+        logs = self.folder / "logs"
+        token = self._secret("cloudflare-token")
+        limits = {"calls": self._setting("API_LIMIT"), "window": self._setting("API_WINDOW")}
+        cloudflare = Cloudflare(
+            lifeline=lifeline,
+            data=self.folder / "cloudflare",
+            logs=logs,
+            root=ROOT,
+            api_token=token,
+            options={
+                "account-id": self._settings["CLOUDFLARE_ACCOUNT_ID"],
+                "port": str(self._ports.cloudflare),
+                "workers-port": str(self._ports.workers),
+                **{name: value for name, value in limits.items() if value is not None},
+            },
+        )
+        self._closing.callback(cloudflare.stop)
+        invoke_api = InvokeApi()
+        invoking = Served(_listen("invocations", 0), invoke_api, "invoke-api")
+        self._closing.callback(invoking.stop)
+        aws = Aws(
+            lifeline=lifeline,
+            log=logs / "aws.log",
+            root=ROOT,
+            lambda_url=invoking.url,
+            opened=_listen("AWS", self._ports.aws),
+        )
+        self._closing.callback(aws.stop)
+        self._watched = {"the Cloudflare emulator": cloudflare.child, "AWS": aws.child}
+        webhooks = _listen("webhooks", self._ports.webhooks)
+        self._closing.callback(webhooks.close)
+        doors = cloudflare.wait()
+        self._tell(f"Cloudflare answers at {doors.base_url}")
+        aws.wait()
+        deployment = self._deploy(aws.endpoint_url, doors, webhooks.getsockname()[1])
+        self._tell(f"AWS answers at {aws.endpoint_url}")
+        service = self._run_functions(deployment, aws.endpoint_url, lifeline, logs)
+        invoke_api.service = service
+        gateway = Gateway(
+            deployment.routes,
+            lambda name, payload, patience: service.invoke(name, payload, patience=patience),
+        )
+        served = Served(webhooks, gateway, "gateway")
+        self._closing.callback(served.stop)
+        self._tell(f"webhooks enter at {served.url}")
+        self._seed(deployment, aws.endpoint_url, lifeline, logs)
+        self._write(self._describe(deployment, aws.endpoint_url, doors, served.url, token))
+
+    def _take_folder(self) -> None:
+        """Make the folder ours and empty."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            lock.close()
+            raise StackFailed(
+                f"a stack is running in this folder already (process {owner}): stop it first"
+            ) from None
+        self._lock = lock
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        for entry in self.folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != "lock":
+                entry.unlink()
+
+    def _setting(self, name: str) -> str | None:
+        return self._settings.get(name)
+
+    def _secret(self, name: str) -> str:
+        """Return a secret's value, made up when first asked for."""
+        if name not in self._secrets:
+            random = randomness.token_bytes(32)
+            if name == "cloudflare-token":
+                self._secrets[name] = base64.urlsafe_b64encode(random).decode().rstrip("=")
+            else:
+                self._secrets[name] = f"whsec_{base64.b64encode(random).decode()}"
+        return self._secrets[name]
+
+    def _deploy(self, endpoint_url: str, doors: Doors, port: int) -> Deployment:
+        settings = {
+            **self._settings,
+            "CLOUDFLARE_ACCOUNT_ID": doors.account_id,
+            "CLOUDFLARE_API_URL": doors.base_url,
+            "WORKERS_DEV_URL": f"{doors.workers_url}/{{script}}",
+        }
+        return deploy(
+            compile_template(self._template, settings),
+            stack=NAME,
+            endpoint_url=endpoint_url,
+            secret_value=self._secret,
+            extra_outputs={"WebhooksUrl": f"http://127.0.0.1:{port}"},
+        )
+
+    def _run_functions(
+        self, deployment: Deployment, endpoint_url: str, lifeline: Lifeline, logs: Path
+    ) -> LambdaService:
+        launches = {
+            function.name: (_launch(function, endpoint_url, logs), MOST_ENVIRONMENTS)
+            for function in deployment.functions
+        }
+        service = LambdaService(launches, lifeline)
+        self._closing.callback(service.stop)
+        self._service = service
+        for name, refused in service.warm().items():
+            self._tell(f"{name} can't be initialised: {_reason(refused)}")
+        sqs = client("sqs", endpoint_url)
+        for mapping in deployment.mappings:
+            source = QueueSource(
+                mapping,
+                sqs=sqs,
+                invoke=service.invoke,
+                concurrency=min(mapping.concurrency or MOST_ENVIRONMENTS, MOST_ENVIRONMENTS),
+            )
+            source.start()
+            self._closing.callback(source.stop)
+        clock = threading.Thread(
+            target=schedules.run,
+            args=(deployment.schedules,),
+            kwargs={"invoke": service.invoke_later, "stopping": self._stopping},
+            name="schedules",
+            daemon=True,
+        )
+        clock.start()
+        return service
+
+    def _seed(
+        self, deployment: Deployment, endpoint_url: str, lifeline: Lifeline, logs: Path
+    ) -> None:
+        """Set the fleet up, as an operator would, with the settings of the functions."""
+        lines = logs / "seed.out"
+        child = Child(
+            [sys.executable, "-m", "local.seed", str(ROOT)],
+            lifeline=lifeline,
+            log=logs / "seed.log",
+            environment={
+                **clean_environment(),
+                **deployment.functions[0].environment,
+                **_credentials(endpoint_url),
+            },
+            directory=ROOT,
+            answers=lines,
+        )
+        self._closing.callback(child.kill)
+        told = 0
+        waited = 0.0
+        while child.wait(0.05) is None or told < len(_lines(lines)):
+            for line in _lines(lines)[told:]:
+                self._tell(line)
+                told += 1
+            waited += 0.05
+            if waited > SEED_PATIENCE:
+                raise StackFailed(f"the fleet can't be set up in time:\n{tail(child.log)}")
+            if (ended := self.ended()) is not None:
+                raise StackFailed(ended)
+        if child.exit_status != 0:
+            raise StackFailed(f"the fleet can't be set up: {tail(child.log, 1)}")
+
+    def _describe(
+        self, deployment: Deployment, endpoint_url: str, doors: Doors, webhooks: str, token: str
+    ) -> dict[str, Any]:
+        amazon = f"https://sqs.{REGION}.amazonaws.com"
+        outputs = {k: v.replace(amazon, endpoint_url) for k, v in deployment.outputs.items()}
+        names = [name.removeprefix(f"{deployment.stack}/") for name in deployment.secrets]
+        return {
+            "webhooks_url": webhooks,
+            "app_url": f"{doors.workers_url}/{APP}",
+            "console_url": None,
+            "cloudflare": {
+                "base_url": doors.base_url,
+                "account_id": doors.account_id,
+                "api_token": token,
+                "control_url": doors.control_url,
+                "workers_url": doors.workers_url,
+            },
+            "aws": {
+                "endpoint_url": endpoint_url,
+                "region": REGION,
+                "stack_name": deployment.stack,
+                "table": outputs["TableName"],
+                "queues": {
+                    "work": outputs["WorkQueueUrl"],
+                    "work_dlq": outputs["WorkDlqUrl"],
+                    "bind": outputs["BindQueueUrl"],
+                    "bind_dlq": outputs["BindDlqUrl"],
+                },
+                "topic_arn": outputs["AlertTopicArn"],
+                "bucket": outputs["BucketName"],
+            },
+            "secrets": {name: self._secret(name) for name in names if "/" in name},
+        }
+
+    def _write(self, description: dict[str, Any]) -> None:
+        self.description = description
+        unfinished = self.folder / "stack.json.new"
+        # It holds secrets, though they open nothing but this stack.
+        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as f:
+            json.dump(description, f, indent=2)
+        unfinished.rename(self.stack_file)
+
+
+def _listen(what: str, port: int) -> socket.socket:
+    try:
+        return listen(port)
+    except OSError as error:
+        raise StackFailed(f"port {port} for {what} is taken: {error.strerror}") from error
+
+
+def _credentials(endpoint_url: str) -> dict[str, str]:
+    """Return what lets boto3 find the AWS on this machine, and no other."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+
+
+def _launch(function: Function, endpoint_url: str, logs: Path) -> Launch:
+    name = function.environment.get("POWERTOOLS_SERVICE_NAME", function.logical_id)
+    return Launch(
+        name=function.name,
+        arn=function.arn,
+        handler=function.handler,
+        timeout=function.timeout,
+        memory=function.memory,
+        variables={**function.environment, **_credentials(endpoint_url)},
+        root=ROOT,
+        log=logs / f"{name}.log",
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the finished lines of a file."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def _reason(refused: Result) -> str:
+    try:
+        return str(json.loads(refused.payload).get("errorMessage", ""))
+    except ValueError:
+        return refused.payload.decode(errors="replace")
