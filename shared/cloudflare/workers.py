@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from shared.cloudflare.errors import WorkerNotFound
+from shared.cloudflare.errors import NoWorkersSubdomain, WorkerNotFound
 from shared.cloudflare.models import (
     Deployment,
     ScriptSettings,
@@ -160,7 +160,11 @@ class Workers:
         Raises:
             NoWorkersSubdomain: it has none yet.
         """
-        answer = self._calls.read("GET", f"{self._base}/subdomain", "get workers.dev subdomain")
+        try:
+            answer = self._calls.read("GET", f"{self._base}/subdomain", "get workers.dev subdomain")
+        except WorkerNotFound as error:
+            # Here the code of a missing Worker means this; wrangler reads it so too.
+            raise NoWorkersSubdomain(error.facts) from error
         found = answer.result.get("subdomain") if isinstance(answer.result, dict) else None
         if not isinstance(found, str) or not found:
             raise answer.malformed("a subdomain")
