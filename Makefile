@@ -48,6 +48,9 @@ check: install .tools/sam/.installed  ## format, lint, types, import contracts, 
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .tools/sam/bin/sam validate --lint
 
+test-dynamodb-local: .venv/.installed  ## the state table's tests on moto and on AWS's own DynamoDB Local (Java, Maven)
+	$(PY) tests/dynamodb_local/run.py
+
 lock: .venv/.installed  ## write the locks anew from pyproject.toml and package.json
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements.txt pyproject.toml -o requirements-dev.txt

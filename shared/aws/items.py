@@ -205,7 +205,7 @@ def outbox_put(now: datetime, kind: str, detail_type: str, detail: Mapping[str, 
             "sk": ulid,
             "kind": kind,
             "detail_type": detail_type,
-            "detail": {"id": ulid, **detail},
+            "detail": {**detail, "id": ulid},
             "created_at": iso(now),
         }
     )
