@@ -14,7 +14,7 @@ go on by itself once the cause is mended; without it only an operator decides.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field
 
@@ -95,9 +95,19 @@ class Database(Record):
 
         Raises:
             BadTransition: the lifecycle has no such step, or it would put a tenant's database
-                back into the pool.
+                back into the pool or give it to somebody else.
         """
-        after = self._moved(to, now, _NEXT, changes)
-        if to is DatabaseStatus.READY and self.owner is not None:
+        return self._moved(to, now, _NEXT, changes)
+
+    def changed(self, now: datetime, **changes: Any) -> Self:
+        """Return the next version of the record.
+
+        Raises:
+            BadTransition: a database that was ever a tenant's would change hands or be ready.
+        """
+        after = super().changed(now, **changes)
+        if after.owner is not None and after.status is DatabaseStatus.READY:
             raise BadTransition("a database that was ever a tenant's never becomes ready again")
+        if self.owner is not None and after.owner != self.owner:
+            raise BadTransition("a database that was ever a tenant's is nobody else's")
         return after

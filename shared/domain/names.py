@@ -21,6 +21,7 @@ __all__ = [
 
 TENANT_ID = re.compile(r"[A-Za-z0-9_\-.:|@]{1,128}\Z")
 _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+_LOWER_ULID = "[0-9a-hjkmnp-tv-z]{26}"
 _BINDING = re.compile(rf"DB_({_ULID})\Z")
 
 
@@ -31,11 +32,8 @@ def database_name(fleet: str, ulid: str) -> str:
 
 def ulid_of_database(fleet: str, name: str) -> str | None:
     """Return the ULID in a D1 name of this fleet, or None for every other name."""
-    prefix = f"{fleet}-"
-    rest = name.removeprefix(prefix)
-    if name.startswith(prefix) and rest == rest.lower() and re.fullmatch(_ULID, rest.upper()):
-        return rest.upper()
-    return None
+    found = re.fullmatch(rf"{re.escape(fleet)}-({_LOWER_ULID})", name)
+    return found.group(1).upper() if found else None
 
 
 def binding_name(ulid: str) -> str:
@@ -66,7 +64,7 @@ def shard_script(fleet: str, number: int) -> str:
 
 def shard_number(fleet: str, script: str) -> int | None:
     """Return the number in a shard's script name, or None for every other script."""
-    found = re.fullmatch(rf"{re.escape(fleet)}-pool-([1-9]\d*)", script)
+    found = re.fullmatch(rf"{re.escape(fleet)}-pool-([1-9][0-9]*)", script)
     return int(found.group(1)) if found else None
 
 

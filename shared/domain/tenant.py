@@ -90,4 +90,8 @@ class Tenant(Record):
         Raises:
             BadTransition: the lifecycle has no such step.
         """
+        if to is TenantStatus.ACTIVATING:
+            # From here on the directory may be told "active": what it held before proves nothing,
+            # or a tenant that is closed again meanwhile would be taken for routed and stay open.
+            changes = {"routed_status": None, **changes}
         return self._moved(to, now, _NEXT, changes)

@@ -1,0 +1,209 @@
+"""Lifecycles: every step that exists, every step that must not, and what a step leaves behind."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.domain.database import MAKING, UNSETTLED_DATABASE, Database, DatabaseStatus
+from shared.domain.lifecycle import BadTransition, iso
+from shared.domain.tenant import Tenant, TenantStatus
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=3)
+ULID = "01JDCB6M5V5P6Z5N1QG3YJ7K8E"
+
+TENANT_STEPS = {
+    "pending": "activating closing failed",
+    "activating": "active suspended closing failed",
+    "active": "activating suspended closing failed",
+    "suspended": "activating active closing failed",
+    "closing": "pending activating active closed failed",
+    "closed": "pending activating",
+    "failed": "pending activating closing",
+}
+DATABASE_STEPS = {
+    "creating": "binding deleted quarantined",
+    "binding": "migrating quarantined",
+    "migrating": "ready claimed quarantined",
+    "ready": "claimed quarantined",
+    "claimed": "exporting quarantined",
+    "exporting": "claimed unbinding quarantined",
+    "unbinding": "rebinding deleting quarantined",
+    "rebinding": "claimed quarantined",
+    "deleting": "deleted quarantined",
+    "deleted": "",
+    "quarantined": "creating binding migrating claimed exporting unbinding",
+}
+
+
+def tenant(status: str, **more: Any) -> Tenant:
+    data = {"tenant_id": "org_1", "class_": "weur", "created_at": NOW, "updated_at": NOW}
+    return Tenant.model_validate(data | {"status": status, "status_since": NOW} | more)
+
+
+def database(status: str, **more: Any) -> Database:
+    data = {"ulid": ULID, "name": "f-x", "shard": "f-pool-1", "class_": "weur", "created_at": NOW}
+    data |= {"updated_at": NOW, "status": status, "status_since": NOW}
+    return Database.model_validate(data | more)
+
+
+@pytest.mark.parametrize("source", TENANT_STEPS)
+@pytest.mark.parametrize("target", TenantStatus)
+def test_a_tenant_takes_the_steps_of_its_lifecycle_alone(source: str, target: TenantStatus) -> None:
+    """A step that the drawing has is taken; every other one is a bug that crashes."""
+    before = tenant(source)
+    if target in TENANT_STEPS[source].split():
+        assert before.moved(target, LATER).status is target
+    else:
+        with pytest.raises(BadTransition, match=f"Tenant: {source} does not become {target}"):
+            before.moved(target, LATER)
+
+
+@pytest.mark.parametrize("source", DATABASE_STEPS)
+@pytest.mark.parametrize("target", DatabaseStatus)
+def test_a_database_takes_the_steps_of_its_lifecycle_alone(
+    source: str, target: DatabaseStatus
+) -> None:
+    """A step that the drawing has is taken; every other one is a bug that crashes."""
+    before = database(source)
+    if target in DATABASE_STEPS[source].split():
+        assert before.moved(target, LATER).status is target
+    else:
+        with pytest.raises(BadTransition, match=f"Database: {source} does not become {target}"):
+            before.moved(target, LATER)
+
+
+@pytest.mark.parametrize("source", DATABASE_STEPS)
+def test_an_owned_database_never_becomes_ready(source: str) -> None:
+    """No status leads a database that was ever a tenant's back into the pool."""
+    owned = database(source, owner="org_1")
+    with pytest.raises(BadTransition):
+        owned.moved(DatabaseStatus.READY, LATER)
+    with pytest.raises(BadTransition):
+        owned.changed(LATER, status=DatabaseStatus.READY)
+
+
+def test_a_database_is_not_made_ready_and_owned_in_one_step() -> None:
+    """An owner that arrives with the very step into the pool stops it too."""
+    with pytest.raises(BadTransition, match="never becomes ready again"):
+        database("migrating").moved(DatabaseStatus.READY, LATER, owner="org_1")
+
+
+@pytest.mark.parametrize("owner", [None, "org_2"])
+def test_a_database_never_changes_hands(owner: str | None) -> None:
+    """The owner stays with a database for good, whatever step it takes."""
+    owned = database("claimed", owner="org_1", tenant_id="org_1")
+    with pytest.raises(BadTransition, match="nobody else's"):
+        owned.changed(LATER, owner=owner)
+    with pytest.raises(BadTransition, match="nobody else's"):
+        owned.moved(DatabaseStatus.QUARANTINED, LATER, owner=owner)
+    kept = owned.moved(DatabaseStatus.QUARANTINED, LATER, tenant_id=None)
+    assert (kept.owner, kept.tenant_id) == ("org_1", None)
+
+
+def test_no_walk_of_any_length_brings_an_owned_database_back_to_the_pool() -> None:
+    """Everything reachable from `claimed` excludes `ready`, unowned paths being cut."""
+    reached, front = set(), {database("claimed", owner="org_1")}
+    while front:
+        current = front.pop()
+        for target in DatabaseStatus:
+            try:
+                after = current.moved(target, NOW)
+            except BadTransition:
+                continue
+            if after.status not in reached:
+                reached.add(after.status)
+                front.add(after)
+    assert DatabaseStatus.READY not in reached
+    assert {DatabaseStatus.DELETED, DatabaseStatus.REBINDING, DatabaseStatus.MIGRATING} <= reached
+
+
+def test_a_step_is_a_new_version_and_begins_a_new_chain() -> None:
+    """A step counts the version up, resets the chain of messages and keeps all the rest."""
+    before = tenant(
+        "pending",
+        version=7,
+        attempts=3,
+        failures=2,
+        token="old",
+        wake_at=NOW,
+        reason="because",
+        display_name="Acme",
+    )
+    after = before.moved(TenantStatus.ACTIVATING, LATER, database_ulid=ULID)
+    assert (after.version, after.attempts, after.failures) == (8, 0, 0)
+    assert (after.token, after.wake_at) == (None, None)
+    assert (after.created_at, after.updated_at, after.status_since) == (NOW, LATER, LATER)
+    assert (after.reason, after.display_name, after.database_ulid) == ("because", "Acme", ULID)
+    assert before.version == 7
+
+
+def test_a_change_without_a_step_keeps_the_time_of_the_status() -> None:
+    """`status_since` tells how long a status lasts, so other changes leave it alone."""
+    after = tenant("active").changed(LATER, display_name="Acme")
+    assert (after.status_since, after.updated_at) == (NOW, LATER)
+
+
+@pytest.mark.parametrize(
+    ("status", "routed", "settled"),
+    [
+        ("pending", "pending", False),
+        ("activating", "active", False),
+        ("active", None, True),
+        ("suspended", "active", False),
+        ("suspended", "suspended", True),
+        ("closing", None, False),
+        ("closing", "closing", True),
+        ("failed", "pending", False),
+        ("failed", "failed", True),
+        ("closed", None, True),
+    ],
+)
+def test_a_tenant_is_settled_when_nothing_is_on_its_way(
+    status: str, routed: str | None, settled: bool
+) -> None:
+    """Statuses that cut access are settled only once the directory holds them."""
+    assert tenant(status, routed_status=routed).settled is settled
+
+
+def test_what_the_directory_held_is_forgotten_when_access_opens() -> None:
+    """Closing, resumed and closing again is not taken for routed: access must be cut anew."""
+    routed = tenant("closing", routed_status="closing")
+    again = routed.moved(TenantStatus.ACTIVATING, NOW).moved(TenantStatus.CLOSING, LATER)
+    assert not again.settled
+
+
+def test_a_database_is_known_by_the_binding_of_its_ulid() -> None:
+    """The binding's name comes from the ULID alone."""
+    assert database("creating").binding == f"DB_{ULID}"
+
+
+def test_a_database_being_made_is_looked_after() -> None:
+    """The sweep sees everything on its way, and neither the pool nor tenants' databases."""
+    assert set(MAKING) <= UNSETTLED_DATABASE
+    settled = set(DatabaseStatus) - UNSETTLED_DATABASE
+    assert {str(status) for status in settled} == {"ready", "claimed", "deleted", "quarantined"}
+
+
+def test_moments_are_written_so_that_text_order_is_time_order() -> None:
+    """A moment is UTC of fixed width, whatever zone it was given in and however round it is."""
+    east = datetime(2026, 11, 23, 14, 0, tzinfo=timezone(timedelta(hours=2)))
+    assert iso(east) == "2026-11-23T12:00:00.000000Z"
+    moments = [NOW + timedelta(microseconds=step) for step in (0, 1, 999_999, 1_000_000)]
+    assert sorted(map(iso, moments)) == [iso(moment) for moment in moments]
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    """A naive time would be read as local time somewhere: it never gets in."""
+    with pytest.raises(ValidationError, match="without a time zone"):
+        tenant("pending", wake_at=datetime(2026, 11, 23))  # noqa: DTZ001 - the point
+
+
+def test_a_record_survives_the_trip_through_plain_values() -> None:
+    """What is dumped for the table is read back equal, with `class` under its own name."""
+    before = tenant("closing", grace_ends_at=LATER, episode=2)
+    data = before.model_dump(by_alias=True, exclude_none=True)
+    assert (data["class"], data["grace_ends_at"]) == ("weur", iso(LATER))
+    assert Tenant.model_validate(data) == before
