@@ -160,8 +160,12 @@ class Environment:
         self._report(request_id, time.monotonic() - began, result)
         return result
 
+    def kill(self) -> None:
+        """Kill the process, without waiting for its end."""
+        self._child.kill()
+
     def stop(self) -> None:
-        """Kill the process; returns when it is gone."""
+        """Kill the process; returns when it is gone, and its Runtime API with it."""
         self._child.kill()
         self._watching.join()
 

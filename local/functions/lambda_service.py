@@ -70,12 +70,14 @@ class _Pool:
         with self._lock:
             return [environment.pid for environment in self._all if environment.alive]
 
-    def stop(self) -> None:
+    def close(self) -> list[Environment]:
+        """Kill every process and start no other; return those whose end is to be awaited."""
         with self._lock:
             self._closed = True
             running = list(self._all)
         for environment in running:
-            environment.stop()
+            environment.kill()
+        return running
 
     def _take(self) -> Environment | None:
         with self._lock:
@@ -130,7 +132,8 @@ class LambdaService:
 
     def warm(self) -> dict[str, Result]:
         """Start one environment of each function; return those that could not be initialised."""
-        with ThreadPoolExecutor(max_workers=len(self._pools)) as starters:
+        starters = ThreadPoolExecutor(max_workers=len(self._pools), thread_name_prefix="warm")
+        try:
             ready = dict(
                 zip(
                     self._pools,
@@ -138,6 +141,9 @@ class LambdaService:
                     strict=True,
                 )
             )
+        finally:
+            # Not waiting for them: an interrupt must get through to stop(), which ends them.
+            starters.shutdown(wait=False)
         return {name: refused for name, refused in ready.items() if refused is not None}
 
     def counts(self) -> dict[str, Counts]:
@@ -150,8 +156,9 @@ class LambdaService:
 
     def stop(self) -> None:
         """End every process; invocations that are under way end with an error."""
-        for pool in self._pools.values():
-            pool.stop()
+        killed = [environment for pool in self._pools.values() for environment in pool.close()]
+        for environment in killed:
+            environment.stop()
         self._background.shutdown(wait=False, cancel_futures=True)
 
     def _pool(self, function: str) -> _Pool:
