@@ -1,7 +1,9 @@
 """What an auth provider's event does to a tenant, whatever order the events come in.
 
 Providers promise no order, so the provider's own times decide: a `created` that is not newer than
-the deletion it follows changes nothing, a `deleted` that comes first leaves a tombstone.
+the deletion it follows changes nothing, a `deleted` that comes first leaves a tombstone. Therefore
+the newest times are kept even when an event changes nothing else: `known_at` of what says that the
+tenant is there, `removed_at` of what says that it is gone.
 """
 
 from dataclasses import dataclass
@@ -76,9 +78,9 @@ def _requested(tenant: Tenant | None, event: AuthEvent, *, class_: str, now: dat
         return Ignore("an update does not bring back a tenant that was deleted")
     known = {"known_at": event.occurred_at, "removed_at": None, "grace_ends_at": None}
     if tenant.status is _S.CLOSING and tenant.database_ulid is not None:
-        return Move(
-            tenant.moved(_S.ACTIVATING, now, reason=None, **known), "resumed by a new signup"
-        )
+        name = event.display_name or tenant.display_name
+        resumed = tenant.moved(_S.ACTIVATING, now, reason=None, display_name=name, **known)
+        return Move(resumed, "resumed by a new signup")
     fresh = {
         "reason": None,
         "class_": class_,
@@ -99,20 +101,18 @@ def _requested(tenant: Tenant | None, event: AuthEvent, *, class_: str, now: dat
 def _renamed(tenant: Tenant, event: AuthEvent, now: datetime) -> Admission:
     if not _newer(event.occurred_at, tenant.known_at):
         return Keep()
-    name = event.display_name
-    if name is None or name == tenant.display_name:
+    name = event.display_name or tenant.display_name
+    if name == tenant.display_name and event.occurred_at is None:
         return Keep()
-    after = tenant.changed(
-        now,
-        display_name=name,
-        known_at=event.occurred_at,
-        # A new name is no progress: the live chain of messages goes on undisturbed.
-        attempts=tenant.attempts,
-        failures=tenant.failures,
-        token=tenant.token,
-        wake_at=tenant.wake_at,
-    )
-    return Move(after, "renamed")
+    what = "seen again" if name == tenant.display_name else "renamed"
+    known_at = event.occurred_at
+    return Move(_undisturbed(tenant, now, display_name=name, known_at=known_at), what)
+
+
+def _undisturbed(tenant: Tenant, now: datetime, **changes: object) -> Tenant:
+    """Return the tenant with news that are no progress: its live chain of messages goes on."""
+    chain = {name: getattr(tenant, name) for name in ("attempts", "failures", "token", "wake_at")}
+    return tenant.changed(now, **chain, **changes)
 
 
 def _removed(
@@ -130,7 +130,9 @@ def _removed(
         )
         return Move(tombstone, "deleted before it was created")
     if tenant.status in _GONE:
-        return Keep()
+        if event.occurred_at is None or not _newer(event.occurred_at, tenant.removed_at):
+            return Keep()
+        return Move(_undisturbed(tenant, now, removed_at=event.occurred_at), "deleted again")
     if event.occurred_at is not None and _newer(tenant.known_at, event.occurred_at):
         return Ignore("the tenant was created after this deletion")
     after = tenant.moved(
