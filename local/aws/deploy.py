@@ -6,6 +6,7 @@ listed with the reason, and anything else is refused by name.
 """
 
 import copy
+import functools
 import io
 import json
 import zipfile
@@ -102,18 +103,36 @@ class Deployment:
     secrets: tuple[str, ...]
 
 
-def client(service: str, endpoint_url: str) -> Any:
-    """Return a boto3 client of the AWS on this machine, whatever the user's own profile says."""
-    session = boto3.Session(
+@functools.cache
+def _session() -> boto3.Session:
+    """Return the session of the AWS on this machine, whatever the user's own profile says."""
+    return boto3.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",  # noqa: S106 - opens nothing but this machine's moto
         region_name=REGION,
     )
+
+
+def client(service: str, endpoint_url: str) -> Any:
+    """Return a boto3 client of the AWS on this machine; to be kept: making one takes a while."""
     config = Config(
         connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 2}
     )
     # By keyword: a name that is only known at run time has no overload.
-    return session.client(service_name=service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+    return _session().client(service_name=service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+
+
+class _Clients:
+    """Hold the clients of one endpoint, each made once."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, service: str) -> Any:
+        if service not in self._made:
+            self._made[service] = client(service, self.endpoint_url)
+        return self._made[service]
 
 
 def deploy(
@@ -133,8 +152,9 @@ def deploy(
         TemplateRefused: with the name of the resource or variable that does not work here.
     """
     template = _for_moto(compiled.template, extra_outputs)
-    _put_code(endpoint_url)
-    cloudformation = client("cloudformation", endpoint_url)
+    aws = _Clients(endpoint_url)
+    _put_code(aws)
+    cloudformation = aws["cloudformation"]
     try:
         cloudformation.create_stack(
             StackName=stack,
@@ -151,16 +171,16 @@ def deploy(
     every = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
     made = _made(cloudformation, stack)
     _check_complete(template, made)
-    secrets = _make_the_rest(template, every, stack, endpoint_url, secret_value)
-    _switch_on(template, made, endpoint_url)
-    functions = tuple(_functions(template, made, endpoint_url))
+    secrets = _make_the_rest(template, every, stack, aws, secret_value)
+    _switch_on(template, made, aws)
+    functions = tuple(_functions(template, made, aws))
     _check_settings(functions)
     by_id = {function.logical_id: function.name for function in functions}
     return Deployment(
         stack=stack,
         functions=functions,
-        mappings=tuple(_mappings(functions, endpoint_url)),
-        schedules=tuple(_schedules(functions, endpoint_url)),
+        mappings=tuple(_mappings(functions, aws)),
+        schedules=tuple(_schedules(functions, aws)),
         routes=tuple(Route(by_id[owner], verb, path) for owner, verb, path in compiled.routes),
         outputs={key: value for key, value in every.items() if not key.startswith(_OUTPUT)},
         secrets=secrets,
@@ -189,12 +209,12 @@ def _for_moto(template: Mapping[str, Any], extra_outputs: Mapping[str, str]) -> 
     return changed
 
 
-def _put_code(endpoint_url: str) -> None:
+def _put_code(aws: _Clients) -> None:
     """Put an empty artefact where the template has the code: it runs from the work tree."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as empty:
         empty.writestr("README", "The functions run from the work tree.\n")
-    s3 = client("s3", endpoint_url)
+    s3 = aws["s3"]
     s3.create_bucket(Bucket=CODE_BUCKET)
     s3.put_object(Bucket=CODE_BUCKET, Key=CODE_KEY, Body=archive.getvalue())
 
@@ -225,7 +245,7 @@ def _make_the_rest(
     template: Mapping[str, Any],
     outputs: Mapping[str, str],
     stack: str,
-    endpoint_url: str,
+    aws: _Clients,
     secret_value: Callable[[str], str],
 ) -> tuple[str, ...]:
     secrets = []
@@ -239,21 +259,21 @@ def _make_the_rest(
             continue  # its condition does not hold
         if kind == "AWS::SecretsManager::Secret":
             name = str(needed["Name"])
-            client("secretsmanager", endpoint_url).create_secret(
+            aws["secretsmanager"].create_secret(
                 Name=name, SecretString=secret_value(name.removeprefix(f"{stack}/"))
             )
             secrets.append(name)
         elif kind == "AWS::SNS::Subscription":
-            client("sns", endpoint_url).subscribe(**needed)
+            aws["sns"].subscribe(**needed)
     return tuple(secrets)
 
 
-def _switch_on(template: Mapping[str, Any], made: Mapping[str, str], endpoint_url: str) -> None:
+def _switch_on(template: Mapping[str, Any], made: Mapping[str, str], aws: _Clients) -> None:
     """Apply the properties that moto leaves out when CloudFormation makes the resource."""
     for logical_id, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::DynamoDB::Table":
-            dynamodb = client("dynamodb", endpoint_url)
+            dynamodb = aws["dynamodb"]
             if ttl := properties.get("TimeToLiveSpecification"):
                 dynamodb.update_time_to_live(
                     TableName=made[logical_id], TimeToLiveSpecification=ttl
@@ -263,17 +283,17 @@ def _switch_on(template: Mapping[str, Any], made: Mapping[str, str], endpoint_ur
                     TableName=made[logical_id], PointInTimeRecoverySpecification=recovery
                 )
         if resource["Type"] == "AWS::S3::Bucket" and "VersioningConfiguration" in properties:
-            client("s3", endpoint_url).put_bucket_versioning(
+            aws["s3"].put_bucket_versioning(
                 Bucket=made[logical_id],
                 VersioningConfiguration=properties["VersioningConfiguration"],
             )
 
 
 def _functions(
-    template: Mapping[str, Any], made: Mapping[str, str], endpoint_url: str
+    template: Mapping[str, Any], made: Mapping[str, str], aws: _Clients
 ) -> Iterator[Function]:
     amazon = f"https://sqs.{REGION}.amazonaws.com/"
-    api = client("lambda", endpoint_url)
+    api = aws["lambda"]
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] != "AWS::Lambda::Function":
             continue
@@ -288,7 +308,7 @@ def _functions(
             # Queues at moto's address: were a URL ever used as it stands, it must not leave this
             # machine.
             environment={
-                key: str(value).replace(amazon, f"{endpoint_url}/")
+                key: str(value).replace(amazon, f"{aws.endpoint_url}/")
                 for key, value in found["Environment"]["Variables"].items()
             },
         )
@@ -302,10 +322,10 @@ def _check_settings(functions: tuple[Function, ...]) -> None:
             raise TemplateRefused(f"{function.logical_id}: {error}") from error
 
 
-def _mappings(functions: tuple[Function, ...], endpoint_url: str) -> Iterator[QueueMapping]:
+def _mappings(functions: tuple[Function, ...], aws: _Clients) -> Iterator[QueueMapping]:
     names = {function.arn: function.name for function in functions}
-    sqs = client("sqs", endpoint_url)
-    for found in client("lambda", endpoint_url).list_event_source_mappings()["EventSourceMappings"]:
+    sqs = aws["sqs"]
+    for found in aws["lambda"].list_event_source_mappings()["EventSourceMappings"]:
         arn = found["EventSourceArn"]
         service, queue = arn.split(":")[2], arn.split(":")[-1]
         if service != "sqs":
@@ -325,9 +345,9 @@ def _mappings(functions: tuple[Function, ...], endpoint_url: str) -> Iterator[Qu
         )
 
 
-def _schedules(functions: tuple[Function, ...], endpoint_url: str) -> Iterator[Schedule]:
+def _schedules(functions: tuple[Function, ...], aws: _Clients) -> Iterator[Schedule]:
     names = {function.arn: function.name for function in functions}
-    events = client("events", endpoint_url)
+    events = aws["events"]
     for rule in events.list_rules()["Rules"]:
         for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
             if target["Arn"] not in names:

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+import moto.cloudformation.parsing  # noqa: F401 - a second that the first request need not wait for
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
