@@ -5,7 +5,8 @@
     emulator.control_url   # http://127.0.0.1:…/__emulator
     emulator.workers_url   # http://127.0.0.1:…, a Worker answers at {workers_url}/{script}/…
 
-`python -m local.cloudflare --data DIR` is the same as a process; it prints one JSON line when ready.
+`python -m local.cloudflare --data DIR` is the same as a process; it prints one JSON line when it is
+ready.
 `httpx.WSGITransport(Emulator(dir).app)` is the API in-process, without running Workers.
 
 What is emulated

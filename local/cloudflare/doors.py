@@ -1,6 +1,7 @@
 """Routes as a table: method and path on the left, what answers on the right."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from flask import Blueprint, Response
 
@@ -16,7 +17,8 @@ def doors(
 
     Views get the placeholders by name, but for `<a>`, which is checked before they are called.
     """
-    blueprint = Blueprint(name, __name__)
+    # Flask looks for the folder of an import name, in vain where `local` is a namespace package.
+    blueprint = Blueprint(name, __name__, root_path=str(Path(__file__).parent))
     for number, (route, view) in enumerate(table.items()):
         method, path = route.split(" ", 1)
         blueprint.add_url_rule(

@@ -98,7 +98,7 @@ class Emulator:
         self.scripts = Scripts(self.account, self._store, hooks)
         self.scripts.load()
 
-        flask = Flask("local.cloudflare", static_folder=None)
+        flask = Flask(__name__, static_folder=None, root_path=str(Path(__file__).parent))
         flask.config.update(
             MAX_CONTENT_LENGTH=_MOST_BODY, MAX_FORM_MEMORY_SIZE=_MOST_BODY, MAX_FORM_PARTS=25_000
         )

@@ -45,6 +45,7 @@ class Fronts:
         self._context = context
         self._wanted = wanted
         self._numbers = itertools.count(1)
+        self.started = 0  # how many fronts there have been
         self._state = threading.Condition()
         self._asked = 0
         self._served = 0
@@ -164,6 +165,7 @@ class Fronts:
             return
         self._supervisor().route(key, _routes(running, ports))
         with self._state:
+            self.started += 1
             self._key, self._running, self._ports = key, running, ports
 
     def _plan(self) -> Workers:

@@ -114,7 +114,7 @@ class Scripts:
                 source=source,
                 code=code,
                 bindings=self._resolver(name, previous, strict=strict).resolve(
-                    metadata.get("bindings") or [], keep
+                    [] if metadata.get("bindings") is None else metadata["bindings"], keep
                 ),
             )
         self._validate(draft)

@@ -41,6 +41,7 @@ class Supervisor:
         self._pids: dict[str, int] = {}
         self._ready: Future[dict[str, Any]] = Future()
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self._stopping = False
         self.workers_port = 0
         self.compatibility_date = ""
@@ -66,7 +67,8 @@ class Supervisor:
         stdout = self._process.stdout
         if stdout is None:
             raise RuntimeFailed("the supervisor has no stdout")
-        threading.Thread(target=self._read, args=(stdout,), name="supervisor", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(stdout,), daemon=True)
+        self._reader.start()
         try:
             message = self._ready.result(_START_SECONDS)
         except TimeoutError as error:
@@ -128,6 +130,10 @@ class Supervisor:
             process.kill()
             process.wait()
             self._kill_children()
+        if self._reader is not None:
+            self._reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
 
     def _call(self, op: str, seconds: float, **options: Any) -> dict[str, Any]:
         process = self._process
