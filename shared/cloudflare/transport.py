@@ -26,7 +26,7 @@ from shared.cloudflare.answers import (
 from shared.cloudflare.errors import BadToken, CloudflareError, Facts, RateLimited
 from shared.cloudflare.ports import Budget
 from shared.domain.budget import Lane
-from shared.errors import Transient
+from shared.errors import Conflict, Transient
 
 __all__ = ["LONG", "TIMEOUT", "Answer", "Calls", "Permits", "Transport"]
 
@@ -180,7 +180,9 @@ class Transport:
             self._observe(response)
             envelope = judged(response, operation, effect, now=self._clock(), hide=hide)
         except CloudflareError as error:
-            self._log(logging.WARNING, method, path, permits.lane, error.facts, began, error)
+            # That something is not there, or is there already, is what was asked.
+            level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
+            self._log(level, method, path, permits.lane, error.facts, began, error)
             if isinstance(error, RateLimited):
                 self._close(error)
             raise

@@ -42,7 +42,7 @@ class ServedStatus(Model):
 class DirectoryRow(Model):
     """Hold where a tenant's database is. `version` is the tenant's: only a newer one is applied.
 
-    `state` is one of active, suspended, closing, closed, failed; `shard` is the script's name.
+    `state` is one of pending, active, suspended, closing, closed, failed; `shard` is a script.
     """
 
     tenant_id: Text

@@ -1,57 +1,97 @@
-"""One of several processes that press the same budget; run by the test beside it.
+"""One of several processes that press the same budget; run by the tests beside it.
 
-Its clock runs `SPEED` times faster than the wall's, so that a window of ten seconds passes in a
-fraction of it. It prints the instant of each granted take as the budget saw it, in microseconds.
+Its one argument is JSON. Its clock runs `speed` times faster than the wall's from `began` on, so
+that a window of ten seconds passes in a fraction of it. With `api` it spends each permit on a call
+to that Cloudflare API, without it on nothing. It prints the instant at which each take was decided,
+in microseconds.
 """
 
+import json
 import sys
 import threading
 import time
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
+import httpx
 
 from shared.aws.budget import DynamoBudget
 from shared.aws.table import Table
+from shared.cloudflare.client import CloudflareClient
 from shared.domain.budget import BudgetLimits, Lane, to_micros
 from shared.errors import NoPermit, Transient
 
-SPEED = 12
-BUSY_FOR = timedelta(seconds=45)
+
+class Clock:
+    """Tell a time that runs faster, and remember the last one told."""
+
+    def __init__(self, began: float, speed: int) -> None:
+        self.began = began
+        self.speed = speed
+        self.last = datetime.fromtimestamp(began, UTC)
+
+    def __call__(self) -> datetime:
+        seconds = self.began + (time.time() - self.began) * self.speed
+        self.last = datetime.fromtimestamp(seconds, UTC)
+        return self.last
 
 
-def main(url: str, table_name: str, lane: str, began: float) -> None:
-    start = datetime.fromisoformat("2026-11-23T20:00:00+00:00")
-    looked: list[datetime] = []
+def spender(settings: Any, budget: DynamoBudget, clock: Clock) -> Callable[[], int]:
+    """Return what takes one permit, and says when that was decided."""
+    lane = Lane(settings["lane"])
 
-    def clock() -> datetime:
-        looked.append(start + timedelta(seconds=(time.time() - began) * SPEED))
-        return looked[-1]
+    def take() -> int:
+        budget.take(lane)
+        return to_micros(clock.last)
 
+    if settings["api"] is None:
+        return take
+    client = CloudflareClient(
+        httpx.Client(base_url=settings["api"]["url"]),
+        account_id=settings["api"]["account"],
+        token=settings["api"]["token"],
+        budget=budget,
+        clock=clock,
+    )
+
+    def call() -> int:
+        client.on(lane).d1.get("nobody")
+        return to_micros(clock.last)
+
+    return call
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
     client = boto3.resource(
         "dynamodb",
-        endpoint_url=url,
+        endpoint_url=settings["dynamodb"],
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     ).meta.client
-    budget = DynamoBudget(Table(client, table_name), BudgetLimits.of(20, 10, 0.8), clock)
-    client.describe_table(TableName=table_name)
+    clock = Clock(settings["began"], settings["speed"])
+    budget = DynamoBudget(Table(client, settings["table"]), BudgetLimits.of(20, 10, 0.8), clock)
+    spend = spender(settings, budget, clock)
+    client.describe_table(TableName=settings["table"])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    first = clock()
+    end = clock() + timedelta(seconds=settings["busy_for"])
     pause = threading.Event()
-    while clock() - first < BUSY_FOR:
+    while clock() < end:
         try:
-            budget.take(Lane(lane))
+            spent = spend()
         except NoPermit as refusal:
-            pause.wait((refusal.retry_after or 0) / SPEED)
-        except Transient:
+            pause.wait((refusal.retry_after or 0) / settings["speed"])
+        except Transient as error:
+            sys.stderr.write(f"{error}\n")
             pause.wait(0.01)
         else:
-            sys.stdout.write(f"{to_micros(looked[-1])}\n")
+            sys.stdout.write(f"{spent}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    main()

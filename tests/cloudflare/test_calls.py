@@ -386,14 +386,14 @@ def test_the_log_has_what_support_asks_for(
 ) -> None:
     """A call's record names operation, status, code, lane and cf-ray; a change's at INFO."""
     caplog.set_level(logging.INFO)
-    wire.will(ok({"uuid": "u", "name": "n"}), failed(400, 7502))
+    wire.will(ok({"uuid": "u", "name": "n"}), failed(400, 7406))
     client.on(Lane.SIGNUP).d1.create("n", "weur")
-    with pytest.raises(errors.NameTaken):
+    with pytest.raises(errors.AccountFull):
         client.on(Lane.REFILL).d1.create("n", "weur")
     good, bad = (vars(r) for r in caplog.records if r.name.startswith("shared.cloudflare"))
     assert (good["operation"], good["status"], good["lane"]) == ("create database", 200, "signup")
     assert good["cf_ray"] == bad["cf_ray"] == "8ray-AMS"
-    assert (bad["levelname"], bad["code"], bad["error"]) == ("WARNING", 7502, "NameTaken")
+    assert (bad["levelname"], bad["code"], bad["error"]) == ("WARNING", 7406, "AccountFull")
 
 
 def test_timeouts_are_set_for_each_phase(client: CloudflareClient, wire: Any, ok: Any) -> None:
