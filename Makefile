@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 BIN := .venv/bin
 
-.PHONY: help install demo up test check bench build lock test-dynamodb-local clean
+.PHONY: help install demo up test check bench build artefact-code lock test-dynamodb-local clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -47,6 +47,38 @@ check: install .tools/sam/.installed  ## format, lint, types, import contracts, 
 	npm run --silent check:worker
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .tools/sam/bin/sam validate --lint
+
+# What ships to Lambda, made the same for each function: SAM calls build-<LogicalId> with ARTIFACTS_DIR.
+# The interpreter must be the runtime's very version (template.yaml), since the bytecode is part of the artefact:
+# SAM dates every file 1980, so that Python would reject bytecode by timestamps and compile at each cold start.
+BUILD_PYTHON ?= python3.11
+BUILD_PLATFORM ?= manylinux2014_aarch64
+
+build:  ## make the Lambda artefact in build/artefact
+	rm -rf build/artefact
+	mkdir -p build/artefact
+	$(MAKE) --no-print-directory build-artefact ARTIFACTS_DIR=$(CURDIR)/build/artefact
+	@du -sh build/artefact
+
+build-%:
+	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR is not set: run 'make build' or 'sam build'"; exit 1; }
+	@$(BUILD_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "BUILD_PYTHON must be Python 3.11, the version of the Lambda runtime"; exit 1; }
+	$(BUILD_PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	  --no-compile --require-hashes --no-deps --only-binary=:all: --platform $(BUILD_PLATFORM) \
+	  --implementation cp --python-version 3.11 --target "$(ARTIFACTS_DIR)" --requirement requirements.txt
+	$(MAKE) --no-print-directory artefact-code ARTIFACTS_DIR="$(ARTIFACTS_DIR)" BUILD_PYTHON="$(BUILD_PYTHON)"
+
+# Our own part, and bytecode for all. Unchecked-hash bytecode is used without a look at its source's date;
+# -s and -p keep the build's folder out of it, so that all functions get the same bytes and one upload.
+artefact-code:
+	mkdir -p "$(ARTIFACTS_DIR)/worker/src"
+	tar -c --exclude=__pycache__ functions shared | tar -x -C "$(ARTIFACTS_DIR)"
+	cp worker/src/*.js "$(ARTIFACTS_DIR)/worker/src/"
+	rm -rf "$(ARTIFACTS_DIR)/bin"
+	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	$(BUILD_PYTHON) -m compileall -q -f --invalidation-mode unchecked-hash \
+	  -s "$(ARTIFACTS_DIR)" -p /var/task "$(ARTIFACTS_DIR)"
 
 test-dynamodb-local: .venv/.installed  ## the state table's tests on moto and on AWS's own DynamoDB Local (Java, Maven)
 	$(PY) tests/dynamodb_local/run.py
