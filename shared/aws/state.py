@@ -127,14 +127,15 @@ class State:
     def begin(self, kind: str, id_: str, token: str | None, now: datetime) -> Item | None:
         """Write down that an attempt begins; return the item as it now is.
 
-        None means that there is nothing to attempt: the record is unknown or settled, or the
-        message's token belongs to a chain that is no longer the live one.
+        None means that there is nothing to attempt: the record is unknown or settled, or another
+        chain than the message's is the live one.
         """
         expression = "attribute_exists(unsettled)"
         values: dict[str, Any] = {}
         names: dict[str, str] = {}
         if token is not None:
-            expression += " AND #token = :token"
+            # No token in the record: a step was made, and this message is as good as any other.
+            expression += " AND (attribute_not_exists(#token) OR #token = :token)"
             names, values = {"#token": "token"}, {":token": token}
         try:
             return self.table.write(

@@ -25,6 +25,7 @@ __all__ = ["RefillPool", "open_shard"]
 
 BATCH: Final = 25
 ROUNDS: Final = 8
+FORGOTTEN_AFTER: Final = timedelta(seconds=20)
 PROBE_AFTER: Final = timedelta(minutes=15)
 WAITING_SEEN: Final = 2000
 
@@ -71,6 +72,7 @@ class RefillPool:
         revived = self._revive(class_, BATCH, trace)
         if revived:
             return revived
+        self._wake_forgotten(class_, begun, trace)
         count = self._lacking(class_, begun)
         return self._begin(class_, count, trace) if count else []
 
@@ -94,6 +96,18 @@ class RefillPool:
             making=len(making),
             batch=BATCH,
         )
+
+    def _wake_forgotten(self, class_: str, begun: list[str], trace: str) -> None:
+        """Wake databases whose refill died between their records and their messages."""
+        before = self.control.now() - FORGOTTEN_AFTER
+        forgotten = [
+            database.ulid
+            for database in self.control.state.databases(
+                class_, DatabaseStatus.CREATING, due_before=before, limit=BATCH
+            )
+            if database.attempts == 0 and database.token is None and database.ulid not in begun
+        ]
+        self.control.enqueue("database", *forgotten, trace=trace)
 
     def _begin(self, class_: str, count: int, trace: str) -> list[str]:
         """Write the records of new databases, with their slots, before anything is created."""

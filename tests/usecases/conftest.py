@@ -1,0 +1,151 @@
+"""One emulator and one moto for the folder, a fleet of its own for each test."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto import mock_aws
+from tests.usecases.killing import Executioner, WatchedDynamo, WatchedTransport
+from tests.usecases.world import Clock, Waiting, World
+
+from local.cloudflare import Emulator
+from shared.aws.budget import DynamoBudget
+from shared.aws.fleet import FleetStore
+from shared.aws.migrations import MigrationStore
+from shared.aws.outbox import Outbox
+from shared.aws.pools import Pools
+from shared.aws.state import State
+from shared.aws.table import Table
+from shared.cloudflare.client import CloudflareClient
+from shared.domain.budget import BudgetLimits
+from shared.domain.names import router_script
+from shared.router.client import RouterClient
+from shared.settings import Settings
+from shared.usecases.context import Control
+from shared.usecases.init_fleet import InitFleet
+from shared.usecases.outside import Outside
+from shared.usecases.push_migrations import push_migrations
+from shared.wiring import utc_now
+from tests.support.table import table_properties
+
+MIGRATIONS = {"0001_notes.sql": b"CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"}
+SECRET = "whsec_" + "QUJD" * 10
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with Emulator(tmp_path_factory.mktemp("cloudflare"), calls=100_000).start() as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def settings(emulator: Emulator) -> Settings:
+    return Settings(
+        fleet=f"t{next(_numbers)}",
+        table_name="state",
+        bucket_name="files",
+        event_bus_name="bus",
+        alert_topic_arn="arn:aws:sns:us-east-1:123456789012:alerts",
+        work_queue_url="work",
+        work_dlq_url="work-dlq",
+        bind_queue_url="bind",
+        bind_dlq_url="bind-dlq",
+        secrets_prefix="test",
+        cloudflare_account_id=emulator.account.account_id,
+        cloudflare_api_url=emulator.base_url,
+        workers_dev_url=emulator.workers_url + "/{script}",
+        pool_target=2,
+        shard_capacity=50,
+        publish_settle=timedelta(seconds=30),
+        api_limit=100_000,
+    )
+
+
+@pytest.fixture
+def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
+    """A fleet that was set up, with the example's migration pushed and nothing in its pool yet."""
+    httpx.post(f"{emulator.control_url}/reset").raise_for_status()
+    clock = Clock()
+    queues = Waiting(clock)
+    boto3.client("s3").create_bucket(Bucket=settings.bucket_name)
+    boto3.client("events").create_event_bus(Name=settings.event_bus_name)
+    boto3.client("sns").create_topic(Name="alerts")
+    executioner = Executioner()
+    dynamodb: Any = WatchedDynamo(boto3.resource("dynamodb").meta.client, executioner)
+    dynamodb.create_table(TableName=settings.table_name, **table_properties())
+    table = Table(dynamodb, settings.table_name)
+    control = Control(
+        settings=settings,
+        now=clock,
+        state=State(table),
+        pools=Pools(table),
+        fleet=FleetStore(table),
+        queues=queues,
+        outbox=Outbox(
+            table,
+            lambda: boto3.client("events"),
+            lambda: boto3.client("sns"),
+            settings.event_bus_name,
+            settings.alert_topic_arn,
+        ),
+        who="test",
+    )
+    with (
+        httpx.Client(
+            base_url=settings.cloudflare_api_url, transport=WatchedTransport(executioner)
+        ) as api,
+        httpx.Client(transport=WatchedTransport(executioner)) as door,
+    ):
+        limits = BudgetLimits.of(settings.api_limit, settings.api_window, settings.api_share)
+        cloudflare = CloudflareClient(
+            api,
+            account_id=settings.cloudflare_account_id,
+            token=emulator.api_token,
+            budget=DynamoBudget(table, limits, clock=clock),
+            clock=clock,
+        )
+
+        def router() -> RouterClient:
+            fleet = control.fleet.get()
+            return RouterClient(
+                door,
+                url=fleet.router_url,
+                script=router_script(settings.fleet),
+                fleet_uid=fleet.uid,
+                secret=lambda: SECRET,
+                clock=utc_now,  # the router judges signatures by the real time
+            )
+
+        outside = Outside(
+            cloudflare=lambda: cloudflare,
+            router=router,
+            admin_secret=lambda: SECRET,
+            migrations=MigrationStore(table, boto3.client("s3"), settings.bucket_name),
+        )
+        queues.sent = executioner.happened
+        world = World(control, outside, clock, queues, executioner)
+        InitFleet(control, outside, time.sleep, lambda _: None)()
+        push_migrations(outside.migrations, MIGRATIONS, pushed_by="test", now=clock)
+        queues.heap.clear()
+        yield world
+
+
+@pytest.fixture
+def stats(emulator: Emulator) -> Callable[[], dict[str, Any]]:
+    """Return what the emulator counted."""
+    return lambda: httpx.get(f"{emulator.control_url}/stats").json()
