@@ -155,12 +155,13 @@ class Emulator:
     def stop(self) -> None:
         """End every process and every thread that answers; the state stays on disk."""
         self.app.stop()
-        if self._server is not None and self._runs_workers:
+        if self._server is not None:
             self._server.stop()
         self.fronts.stop()
         with self._supervising:
             if self._running is not None:
                 self._running.stop()
+        self.fronts.join()
         self.engine.close()
         self._store.close()
 

@@ -67,8 +67,11 @@ class Fronts:
         with self._state:
             self._stopping = True
             self._state.notify_all()
+
+    def join(self) -> None:
+        """Wait until nothing follows any more, once the supervisor has been stopped."""
         if self._thread is not None:
-            self._thread.join(60)
+            self._thread.join()
 
     def changed(self) -> None:
         """Say that what is wanted may have changed."""
@@ -133,8 +136,14 @@ class Fronts:
             try:
                 self._advance()
             except RuntimeFailed:
+                if not self._goes_on():
+                    return
                 log.exception("no new front; the running Workers stay as they are")
             self._done(target)
+
+    def _goes_on(self) -> bool:
+        with self._state:
+            return not self._stopping
 
     def _done(self, target: int) -> None:
         with self._state:

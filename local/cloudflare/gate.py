@@ -76,7 +76,6 @@ class Gate:
         if not environ.get("PATH_INFO", "").startswith(f"{PREFIX}/"):
             return self._app(environ, start_response)
         ray = f"{secrets.token_hex(8)}-EMU"
-        environ["emulator.ray"] = ray
         route = self._route(environ)
         self._stats.count(route, self._limiter.window)
         headers = [("cf-ray", ray), ("api-version", "2026-11-23")]

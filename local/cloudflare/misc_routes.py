@@ -33,6 +33,7 @@ def misc_blueprint(account: Account) -> Blueprint:
             "GET /accounts/<a>": door.account,
             "GET /memberships": door.memberships,
             "POST /graphql": door.graphql,
+            "GET /accounts/<a>/storage/kv/namespaces": door.namespaces,
         },
     )
 
@@ -59,6 +60,10 @@ class _Door:
     def memberships(self) -> Response:
         member = {"id": "emulator", "status": "accepted", "account": self.shown}
         return ok([member], result_info=_ONE)
+
+    def namespaces(self) -> Response:
+        # None are emulated; wrangler looks whether a Worker that it deletes left one behind.
+        return ok([], result_info=_ONE | {"count": 0, "total_count": 0})
 
     def graphql(self) -> Response:
         body = {"data": {"viewer": {"accounts": [_EMPTY]}}, "errors": None}

@@ -76,6 +76,7 @@ def script_blueprint(account: Account, scripts: Scripts, files: ModuleFiles) -> 
             f"GET {_BASE}/scripts/<n>/schedules": door.get_schedules,
             f"PUT {_BASE}/scripts/<n>/schedules": door.put_schedules,
             f"GET {_BASE}/services/<n>": door.get_service,
+            f"DELETE {_BASE}/services/<n>": door.delete_script,
             f"GET {_BASE}/subdomain": door.get_subdomain,
             f"PUT {_BASE}/subdomain": door.put_subdomain,
         },

@@ -50,6 +50,7 @@ class Server:
 
     def stop(self) -> None:
         """Take no more connections; requests that are being answered end with the process."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()

@@ -16,6 +16,7 @@ from local.cloudflare.sql import IncompleteInput, split
 __all__ = ["LINK_SECONDS", "Transfers"]
 
 LINK_SECONDS = 3600.0
+_MOST_SECONDS = 600.0
 _EXPORTING = "Currently processing a long-running export."
 _IMPORTING = "Currently processing a long-running import."
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -49,13 +50,14 @@ class Transfers:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _exports: dict[str, _Job] = field(default_factory=dict)
     _imports: dict[str, _Job] = field(default_factory=dict)
+    _beginning: set[str] = field(default_factory=set)  # exports whose dump is being made
     _links: dict[str, _Link] = field(default_factory=dict)
     _uploads: dict[str, bytes | None] = field(default_factory=dict)  # path → body once it is there
 
     def check_open(self, uuid: str) -> None:
         """Refuse a query while the database is being exported."""
         with self._lock:
-            if self._active(uuid) is not None:
+            if uuid in self._beginning or self._active(uuid) is not None:
                 raise ApiError(400, 7500, _EXPORTING)
 
     def export(self, uuid: str, request: dict[str, Any], base: str) -> tuple[int, dict[str, Any]]:
@@ -64,21 +66,19 @@ class Transfers:
             raise ApiError(400, 7400, "Invalid property: output_format => Expected polling")
         bookmark = request.get("current_bookmark")
         with self._lock:
+            if uuid in self._beginning:
+                return 200, {"success": False, "error": _EXPORTING}
             job = self._active(uuid)
-            if bookmark is None:
-                return self._begin_export(uuid, request) if job is None else (202, _active(job))
-            if job is None:
-                finished = self._exports.get(uuid)
-                if finished and finished.done and finished.bookmark == bookmark:
-                    return 200, finished.outcome
-                return 200, {"success": False, "error": "Not currently exporting anything."}
-            if job.bookmark != bookmark:
-                return 200, {"success": False, "error": "That export is not the current one."}
-            job.done = True
-            self.engine.open([uuid])
-            link = job.outcome["result"]
-            link["signed_url"] = f"{base}/__r2/{link['signed_url']}"
-            return 200, job.outcome
+            if bookmark is not None:
+                return 200, self._poll_export(uuid, job, bookmark, base)
+            if job is not None:
+                return 202, _active(job)
+            self._beginning.add(uuid)
+        try:
+            return self._begin_export(uuid, request)
+        finally:
+            with self._lock:
+                self._beginning.remove(uuid)
 
     def import_(self, uuid: str, request: dict[str, Any], base: str) -> dict[str, Any]:
         """Take one step of an import; return the answer's result. `base` makes the upload link."""
@@ -140,12 +140,26 @@ class Transfers:
             return None
         return job
 
+    def _poll_export(self, uuid: str, job: _Job | None, bookmark: str, base: str) -> dict[str, Any]:
+        if job is None:
+            finished = self._exports.get(uuid)
+            if finished and finished.done and finished.bookmark == bookmark:
+                return finished.outcome
+            return {"success": False, "error": "Not currently exporting anything."}
+        if job.bookmark != bookmark:
+            return {"success": False, "error": "That export is not the current one."}
+        job.done = True
+        self.engine.open([uuid])
+        link = job.outcome["result"]
+        link["signed_url"] = f"{base}/__r2/{link['signed_url']}"
+        return job.outcome
+
     def _begin_export(self, uuid: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         options = request.get("dump_options") or {}
         tables = options.get("tables") or []
         if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
             raise ApiError(400, 7400, "Invalid property: dump_options.tables => Expected strings")
-        self.engine.bar(uuid, _EXPORTING, self.idle)
+        self.engine.bar(uuid, _EXPORTING, _MOST_SECONDS)
         bookmark = self.bookmark(uuid)
         try:
             text = self.engine.dump(
@@ -159,18 +173,20 @@ class Transfers:
             return 200, _job_answer("export", "error", bookmark, error=str(error))
         filename = f"{uuid}-{bookmark}.sql"
         link = f"exports/{uuid4().hex}/{filename}"
-        self._links[link] = _Link(text.encode(), time.monotonic() + LINK_SECONDS)
         outcome = _job_answer("export", "complete", bookmark)
         outcome["result"] = {"filename": filename, "signed_url": link}
         job = _Job(bookmark, filename, time.monotonic(), outcome)
-        self._exports[uuid] = job
+        self.engine.bar(uuid, _EXPORTING, self.idle)
+        with self._lock:
+            self._links[link] = _Link(text.encode(), time.monotonic() + LINK_SECONDS)
+            self._exports[uuid] = job
         return 202, _active(job)
 
     def _ingest(self, uuid: str, filename: str, body: bytes) -> dict[str, Any]:
         self.check_open(uuid)
         try:
             statements = split(body.decode())
-            self.engine.bar(uuid, _IMPORTING, 60)
+            self.engine.bar(uuid, _IMPORTING, _MOST_SECONDS)
             answers = self.engine.query(uuid, [(sql, ()) for sql in statements], inside=True)
         except (SqlError, IncompleteInput, UnicodeDecodeError) as error:
             outcome = _job_answer("import", "error", self.bookmark(uuid), error=str(error))

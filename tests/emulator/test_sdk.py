@@ -132,6 +132,15 @@ def test_workers(sdk: cloudflare.Cloudflare, account: str, live: Api) -> None:
     assert live.emulator.settle()
     assert live.worker("sdk-worker").json() == [None, "hush", [{"a": 1}]]
     assert [item.id for item in scripts.list(account_id=account) if item.id == "sdk-worker"]
+    with pytest.raises(cloudflare.BadRequestError) as newer:
+        scripts.secrets.delete("SECRET", account_id=account, script_name="sdk-worker")
+    assert newer.value.errors[0].code == 10215
+    scripts.deployments.create(
+        "sdk-worker",
+        account_id=account,
+        strategy="percentage",
+        versions=[{"version_id": str(versions[0].id), "percentage": 100}],
+    )
     scripts.secrets.delete("SECRET", account_id=account, script_name="sdk-worker")
     scripts.delete("sdk-worker", account_id=account)
     with pytest.raises(cloudflare.NotFoundError) as gone:

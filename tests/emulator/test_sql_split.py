@@ -16,15 +16,13 @@ from local.cloudflare.sql import IncompleteInput, split
         ("select /* ; */ 1; select 2", 2),
         ("select 'open ; for ever", 1),
         (
-            "create trigger t after insert on a begin insert into b values(';'); select 1; end;"
-            " select 2",
+            "create trigger t after insert on a begin insert into b values(';'); end; select 2",
             2,
         ),
         ("create temp trigger t after insert on a begin select 1; end; select 2", 2),
         ("explain create trigger t after insert on a begin select 1; end; select 2", 2),
         (
-            "create trigger t after insert on a begin "
-            "select case when 1 then 2 else 3 end; end; select 1",
+            "create trigger t after insert on a begin select case 1 when 1 then 2 end; end; select",
             2,
         ),
         ("select 1;\r\nselect 2;\r\n", 2),
