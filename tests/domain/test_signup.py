@@ -120,7 +120,7 @@ def test_a_tenant_can_be_deleted_whatever_it_is(status: TenantStatus) -> None:
 
 
 def test_a_deletion_without_a_time_counts_from_its_receipt() -> None:
-    """Nothing says that it is old, so it closes; only what is surely newer brings the tenant back."""
+    """It closes, for nothing says that it is old; what is surely newer brings the tenant back."""
     tenant = applied(here("c1"), decided(here("c1"), event("d0", timed=False)))
     assert tenant is not None
     assert (tenant.status, tenant.removed_at) == (
