@@ -16,6 +16,8 @@ What is emulated
     Running Workers live in one workerd per generation; a switch in front sends each request to the
     newest one, and the one before ends when its last request has. The API commits first; what runs
     follows within a tenth of a second or so (`settle()` waits for it).
+    Dispatch namespaces: their scripts, settings, secrets and tags; a dispatcher's binding reaches
+    them. Pages: projects, the merge of their bindings, deployments that capture them, retry.
     Tokens with permission groups, the envelope, error codes, pagination, the rate limit and its
     headers.
     The control door `/__emulator`: `stats`, `reset`, `faults`, `latency`, `hold` as the README
@@ -35,6 +37,7 @@ Where it is known to differ from the real thing
       known.
     - A gradual deployment runs the version with the greater share for every request.
     - KV, R2, queues, Durable Objects, assets and other bindings are kept, but using one fails.
+    - Pages serve nothing: projects and deployments are kept, and stages move on when looked at.
     - Compatibility dates later than the local workerd knows run as the newest that it knows.
     - A Worker's URL has the emulator's host; WebSockets do not pass the switch; no cron triggers
       fire.

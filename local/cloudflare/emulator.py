@@ -13,6 +13,7 @@ from local.cloudflare.account import ALL_GROUPS, Account
 from local.cloudflare.control import control_blueprint
 from local.cloudflare.d1_routes import bucket_blueprint, d1_blueprint
 from local.cloudflare.databases import Databases
+from local.cloudflare.dispatch import Namespaces, dispatch_blueprint
 from local.cloudflare.doors import PREFIX
 from local.cloudflare.engine import D1Engine
 from local.cloudflare.envelope import ApiError, failed
@@ -24,6 +25,7 @@ from local.cloudflare.limiter import Limiter
 from local.cloudflare.misc_routes import misc_blueprint
 from local.cloudflare.models import Version
 from local.cloudflare.modules import ModuleFiles
+from local.cloudflare.pages import Pages, pages_blueprint
 from local.cloudflare.script_routes import script_blueprint
 from local.cloudflare.scripts import ScriptHooks, Scripts
 from local.cloudflare.server import Server
@@ -91,12 +93,17 @@ class Emulator:
         self.fronts = Fronts(self._supervisor, self._context, self._workers)
         hooks = ScriptHooks(
             database_exists=self.databases.exists,
-            namespace_exists=lambda _: False,
+            service_exists=lambda name: name in self.scripts.by_name,
+            namespace_exists=lambda name: name in self.namespaces.by_name,
             validate=self._validate,
             changed=self.fronts.changed,
         )
         self.scripts = Scripts(self.account, self._store, hooks)
         self.scripts.load()
+        self.namespaces = Namespaces(self.account, self._store, hooks)
+        self.namespaces.load()
+        self.pages = Pages(self.account, self._store)
+        self.pages.load()
 
         flask = Flask(__name__, static_folder=None, root_path=str(Path(__file__).parent))
         flask.config.update(
@@ -106,6 +113,8 @@ class Emulator:
         flask.register_blueprint(bucket_blueprint(self.transfers))
         flask.register_blueprint(script_blueprint(self.account, self.scripts, self._files))
         flask.register_blueprint(version_blueprint(self.account, self.scripts, self._files))
+        flask.register_blueprint(dispatch_blueprint(self.account, self.namespaces, self._files))
+        flask.register_blueprint(pages_blueprint(self.account, self.pages))
         flask.register_blueprint(misc_blueprint(self.account))
         self._refusals(flask)
         names = route_names(flask)
@@ -202,11 +211,12 @@ class Emulator:
 
     def _workers(self) -> Workers:
         with self.account.lock:
-            return [
+            own = [
                 Running(name, self.scripts.deployed(name), script.subdomain)
                 for name, script in self.scripts.by_name.items()
                 if script.deployments
             ]
+            return [*own, *self.namespaces.running()]
 
     def _validate(self, version: Version) -> str | None:
         return self.fronts.validate(version) if self._runs_workers else None

@@ -10,9 +10,11 @@ from typing import Any
 from local.cloudflare import capnp
 from local.cloudflare.models import Binding, Module, Version
 
-__all__ = ["READY", "Blame", "FrontContext", "Running", "blame", "front_config"]
+__all__ = ["IN_NAMESPACE", "READY", "Blame", "FrontContext", "Running", "blame", "front_config"]
 
 READY = "-ready"
+IN_NAMESPACE = "."  # `prod.tenant-1`: no script of the account has a dot in its name
+_DISPATCH = "emulator:dispatch"
 _RUNTIME = Path(__file__).parent / "runtime"
 _MODULE_FIELDS = {
     "application/javascript+module": "esModule",
@@ -44,7 +46,6 @@ class FrontContext:
     modules: Path
     folder: Path
     broken_entrypoints: Collection[tuple[str, str]] = ()  # (script, name) that do not exist
-    namespaces: Mapping[str, Collection[str]] | None = None  # dispatch namespace → service names
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,16 @@ def front_config(workers: Iterable[Running], context: FrontContext) -> str:
             http=capnp.record(),
         )
     )
-    return capnp.config(services=capnp.bracket(services), sockets=capnp.bracket(sockets))
+    dispatch = capnp.record(
+        name=capnp.text(_DISPATCH),
+        esModule=capnp.text((_RUNTIME / "dispatch.js").read_text()),
+        internal="true",
+    )
+    return capnp.config(
+        services=capnp.bracket(services),
+        sockets=capnp.bracket(sockets),
+        extensions=capnp.bracket([capnp.record(modules=capnp.bracket([dispatch]))]),
+    )
 
 
 def _service(name: str, **kind: str) -> str:
@@ -180,6 +190,8 @@ def _binding(item: Binding, names: Collection[str], context: FrontContext) -> st
         return _named(item, wrapped=_d1(item["database_id"]))
     if kind == "service":
         return _named(item, service=_target(item, names, context))
+    if kind == "dispatch_namespace":
+        return _named(item, wrapped=_dispatch(item["namespace"], names))
     return _named(item, service=_unavailable(f"the emulator does not run {kind} bindings"))
 
 
@@ -193,6 +205,16 @@ def _d1(uuid: str) -> str:
         moduleName=capnp.text("cloudflare-internal:d1-api"),
         innerBindings=capnp.bracket([capnp.record(name=capnp.text("fetcher"), service=mux)]),
     )
+
+
+def _dispatch(namespace: str, names: Collection[str]) -> str:
+    prefix = f"{namespace}{IN_NAMESPACE}"
+    scripts = [
+        capnp.record(name=capnp.text(name.removeprefix(prefix)), service=capnp.text(f"w:{name}"))
+        for name in names
+        if name.startswith(prefix)
+    ]
+    return capnp.record(moduleName=capnp.text(_DISPATCH), innerBindings=capnp.bracket(scripts))
 
 
 def _designator(service: str, props: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from local.cloudflare.script_views import script_view, service_view, settings_vi
 from local.cloudflare.scripts import Scripts
 from local.cloudflare.uploads import read_code, read_part
 
-__all__ = ["content_response", "script_blueprint", "source_of_request"]
+__all__ = ["ScriptDoor", "content_response", "script_blueprint", "source_of_request"]
 
 _BASE = "/accounts/<a>/workers"
 
@@ -49,7 +49,7 @@ def content_response(version: Version, files: ModuleFiles) -> Response:
 
 def script_blueprint(account: Account, scripts: Scripts, files: ModuleFiles) -> Blueprint:
     """Build the routes under `/accounts/{a}/workers` but for versions and deployments."""
-    door = _Door(account, scripts, files)
+    door = ScriptDoor(account, scripts, files)
     return doors(
         "scripts",
         {
@@ -84,7 +84,9 @@ def script_blueprint(account: Account, scripts: Scripts, files: ModuleFiles) -> 
 
 
 @dataclass(frozen=True)
-class _Door:
+class ScriptDoor:
+    """Answer for the scripts of the account, or of one dispatch namespace."""
+
     account: Account
     scripts: Scripts
     files: ModuleFiles

@@ -36,6 +36,7 @@ class ScriptHooks:
     """
 
     database_exists: Callable[[str], bool]
+    service_exists: Callable[[str], bool]
     namespace_exists: Callable[[str], bool]
     validate: Callable[[Version], str | None]
     changed: Callable[[], None]
@@ -264,7 +265,7 @@ class Scripts:
         return Resolver(
             previous=previous,
             database_exists=self.hooks.database_exists,
-            service_exists=lambda service: service == name or service in self.by_name,
+            service_exists=lambda service: service == name or self.hooks.service_exists(service),
             namespace_exists=self.hooks.namespace_exists,
             version=find,
             strict=strict,
