@@ -231,6 +231,7 @@ def plan_publish(
         slot.ulid
         for slot in slots
         if not slot.live
+        and not slot.leaving
         and slot.database_id is not None
         and slot.generation is not None
         and slot.generation <= worker.live_generation
