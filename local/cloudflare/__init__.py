@@ -35,6 +35,7 @@ Where it is known to differ from the real thing
       and to the empty start, not to any moment.
     - An export that nobody polls is cancelled after 15 s; how long the real one waits is not
       known.
+    - A change of any Worker gives all Workers new isolates, so what they keep in memory is lost.
     - A gradual deployment runs the version with the greater share for every request.
     - KV, R2, queues, Durable Objects, assets and other bindings are kept, but using one fails.
     - Pages serve nothing: projects and deployments are kept, and stages move on when looked at.
