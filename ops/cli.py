@@ -3,6 +3,7 @@
 import click
 
 from ops.commands.budget import add_budget
+from ops.commands.demo import add_demo
 from ops.commands.doctor import add_doctor
 from ops.commands.init import add_init
 from ops.commands.migrations import migrations
@@ -36,6 +37,7 @@ main.add_command(migrations)
 main.add_command(pool)
 main.add_command(tenants)
 add_budget(main)
+add_demo(main)
 add_doctor(main)
 add_init(main)
 add_reconcile(main)

@@ -27,6 +27,8 @@ def make_logger(service: str, stream: IO[str] | None = None) -> Logger:
     library = logging.getLogger(NAMESPACE)
     library.handlers = [logger.registered_handler]
     library.setLevel(logger.log_level)
+    # httpx logs whole addresses, and a dump's address opens it to whoever has it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     # Lambda's own handler on the root logger would write each line a second time
     library.propagate = False
     return logger

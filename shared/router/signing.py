@@ -14,15 +14,17 @@ __all__ = ["signed_headers"]
 _PREFIX = "whsec_"
 
 
-def signed_headers(secret: str, body: bytes, now: datetime) -> dict[str, str]:
+def signed_headers(
+    secret: str, body: bytes, now: datetime, request_id: str | None = None
+) -> dict[str, str]:
     """Return the three headers that prove that a body is ours and of this moment.
 
-    `secret` is `whsec_` and base64; each call signs with a fresh id.
+    `secret` is `whsec_` and base64; without a `request_id` each call signs with a fresh one.
 
     Raises:
         Permanent: it is not.
     """
-    request_id = f"req_{secrets.token_hex(16)}"
+    request_id = request_id or f"req_{secrets.token_hex(16)}"
     timestamp = str(int(now.timestamp()))
     content = f"{request_id}.{timestamp}.".encode() + body
     digest = hmac.new(_key(secret), content, hashlib.sha256).digest()

@@ -1,0 +1,148 @@
+"""The outsiders of the demo: an auth provider that sends webhooks, and users of the sample app."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+
+from shared.router.signing import signed_headers
+
+__all__ = ["Answer", "AuthProvider", "Cloudflare", "DemoFailed", "SampleApp", "wait_for"]
+
+PATIENCE: Final = 60.0
+
+
+class DemoFailed(Exception):  # noqa: N818
+    """Say in one line what did not happen as it should have."""
+
+
+def wait_for(what: str, look: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
+    """Look again and again until there is something to see; return it.
+
+    Raises:
+        DemoFailed: it did not come in time.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen = look()
+        if seen:
+            return seen
+        time.sleep(0.02)
+    raise DemoFailed(f"waited {seconds:.0f} s in vain: {what}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold what a webhook's door answered."""
+
+    status_code: int
+    body: Mapping[str, Any]
+
+    def expect(self, status_code: int, **fields: Any) -> "Answer":
+        """Return the answer if it is as expected.
+
+        Raises:
+            DemoFailed: it is not.
+        """
+        if self.status_code != status_code or any(
+            self.body.get(name) != value for name, value in fields.items()
+        ):
+            raise DemoFailed(
+                f"the webhook was answered {self.status_code} {json.dumps(self.body)}, "
+                f"not {status_code} {json.dumps(fields)}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class AuthProvider:
+    """Send webhooks as Clerk does: JSON signed in Svix's headers."""
+
+    http: httpx.Client
+    url: str
+    secret: str
+
+    def send(
+        self,
+        type_: str,
+        tenant_id: str,
+        *,
+        event_id: str,
+        updated_at: datetime | None = None,
+        secret: str | None = None,
+    ) -> Answer:
+        """Send one event; `secret` is the forger's, if it is one."""
+        now = datetime.now(UTC)
+        millis = int((updated_at or now).timestamp() * 1000)
+        data = {
+            "object": "organization",
+            "id": tenant_id,
+            "name": tenant_id.removeprefix("org_").capitalize(),
+            "created_at": millis,
+            "updated_at": millis,
+        }
+        body = json.dumps({"object": "event", "type": type_, "timestamp": millis, "data": data})
+        signed = signed_headers(secret or self.secret, body.encode(), now, event_id)
+        headers = {name.replace("webhook-", "svix-"): value for name, value in signed.items()}
+        answer = self.http.post(
+            self.url, content=body, headers={**headers, "content-type": "application/json"}
+        )
+        return Answer(answer.status_code, answer.json())
+
+
+@dataclass(frozen=True)
+class SampleApp:
+    """Use the sample app, as a tenant's users do."""
+
+    http: httpx.Client
+    url: str
+
+    def notes(self, tenant_id: str) -> httpx.Response:
+        """Ask for a tenant's notes."""
+        return self.http.get(f"{self.url}/t/{tenant_id}/notes")
+
+    def is_live(self, tenant_id: str) -> bool:
+        """Say whether the tenant's database answers."""
+        return self.notes(tenant_id).status_code == 200
+
+    def write(self, tenant_id: str, text: str) -> None:
+        """Write a note.
+
+        Raises:
+            DemoFailed: the app did not take it.
+        """
+        answer = self.http.post(f"{self.url}/t/{tenant_id}/notes", json={"text": text})
+        if answer.status_code != 201:
+            raise DemoFailed(f"the note of {tenant_id} was answered {answer.status_code}")
+
+    def read(self, tenant_id: str) -> list[str]:
+        """Return the texts of a tenant's notes."""
+        return [note["text"] for note in self.notes(tenant_id).json()]
+
+
+@dataclass(frozen=True)
+class Cloudflare:
+    """Play tricks on the emulated Cloudflare, and count what it was asked."""
+
+    http: httpx.Client
+    control_url: str
+
+    def calls(self) -> int:
+        """Return how many API calls were made so far."""
+        return int(self.http.get(f"{self.control_url}/stats").json()["total"])
+
+    def go_down(self) -> None:
+        """Answer 503 to every call from now on."""
+        fault = {"route": "*", "nth": "every", "do": "status", "status": 503}
+        self._faults([fault])
+
+    def come_back(self) -> None:
+        """Answer as usual again."""
+        self._faults([])
+
+    def _faults(self, faults: list[dict[str, Any]]) -> None:
+        self.http.post(f"{self.control_url}/faults", json=faults).raise_for_status()
