@@ -78,7 +78,9 @@ class Stack:
     """Run everything on this machine, its state in `.d1fleet/` below a folder.
 
     `settings` are named as in the functions' environment, `secrets` as below the stack's prefix
-    (`auth/clerk`); those not given are random. `tell` hears of each step, in a line.
+    (`auth/clerk`); those not given are random. `tell` hears of each step, in a line. `between` is
+    given each address that the functions are to call (AWS, Cloudflare's API, the Workers) and
+    returns the one that they are told: so a test can stand between them.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Stack:
         secrets: Mapping[str, str] | None = None,
         template: Path = TEMPLATE,
         tell: Callable[[str], None] = lambda _: None,
+        between: Callable[[str], str] = lambda url: url,
     ) -> None:
         self.folder = directory.resolve() / FOLDER
         self.description: dict[str, Any] = {}
@@ -97,6 +100,7 @@ class Stack:
         self._ports = ports or Ports()
         self._template = template
         self._tell = tell
+        self._between = between
         self._secrets = dict(secrets or {})
         self._closing = ExitStack()
         self._watched: dict[str, Child] = {}
@@ -246,8 +250,8 @@ class Stack:
         settings = {
             **self._settings,
             "CLOUDFLARE_ACCOUNT_ID": doors.account_id,
-            "CLOUDFLARE_API_URL": doors.base_url,
-            "WORKERS_DEV_URL": f"{doors.workers_url}/{{script}}",
+            "CLOUDFLARE_API_URL": self._between(doors.base_url),
+            "WORKERS_DEV_URL": f"{self._between(doors.workers_url)}/{{script}}",
         }
         return deploy(
             compile_template(self._template, settings),
@@ -260,8 +264,9 @@ class Stack:
     def _run_functions(
         self, deployment: Deployment, endpoint_url: str, lifeline: Lifeline, logs: Path
     ) -> LambdaService:
+        aws_url = self._between(endpoint_url)
         launches = {
-            function.name: (_launch(function, endpoint_url, logs), MOST_ENVIRONMENTS)
+            function.name: (_launch(function, aws_url, logs), MOST_ENVIRONMENTS)
             for function in deployment.functions
         }
         service = LambdaService(launches, lifeline)
@@ -301,7 +306,7 @@ class Stack:
             environment={
                 **clean_environment(),
                 **deployment.functions[0].environment,
-                **_credentials(endpoint_url),
+                **_credentials(endpoint_url, "operator"),
             },
             directory=ROOT,
             answers=lines,
@@ -371,13 +376,13 @@ def _listen(what: str, port: int) -> socket.socket:
         raise StackFailed(f"port {port} for {what} is taken: {error.strerror}") from error
 
 
-def _credentials(endpoint_url: str) -> dict[str, str]:
-    """Return what lets boto3 find the AWS on this machine, and no other."""
+def _credentials(endpoint_url: str, who: str) -> dict[str, str]:
+    """Return what lets boto3 find the AWS on this machine, and no other; `who` signs."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_ACCESS_KEY_ID": who,
         "AWS_SECRET_ACCESS_KEY": "local",
     }
 
@@ -390,7 +395,7 @@ def _launch(function: Function, endpoint_url: str, logs: Path) -> Launch:
         handler=function.handler,
         timeout=function.timeout,
         memory=function.memory,
-        variables={**function.environment, **_credentials(endpoint_url)},
+        variables={**function.environment, **_credentials(endpoint_url, function.logical_id)},
         root=ROOT,
         log=logs / f"{name}.log",
     )

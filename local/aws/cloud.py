@@ -59,10 +59,18 @@ class Aws:
     def __init__(
         self, *, lifeline: Lifeline, log: Path, root: Path, lambda_url: str, opened: socket.socket
     ) -> None:
+        calls = log.with_name("aws-calls.jsonl")
         with opened:
             self.endpoint_url = f"http://127.0.0.1:{opened.getsockname()[1]}"
             self._child = Child(
-                [sys.executable, "-m", "local.aws.server", str(opened.fileno()), lambda_url],
+                [
+                    sys.executable,
+                    "-m",
+                    "local.aws.server",
+                    str(opened.fileno()),
+                    lambda_url,
+                    str(calls),
+                ],
                 lifeline=lifeline,
                 log=log,
                 environment={

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from local.aws.template import CODE_BUCKET, CODE_KEY, REGION, Compiled, TemplateRefused
 from shared.settings import BadSettings, Settings
@@ -167,6 +168,8 @@ def deploy(
         )
     except ClientError as error:
         raise TemplateRefused(f"the template can't be deployed: {error}") from error
+    except ResponseParserError as error:  # moto fell over, and answers with a page
+        raise TemplateRefused("the template can't be deployed: see the log of AWS") from error
     described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     every = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
     made = _made(cloudformation, stack)

@@ -1,9 +1,9 @@
 """The process that is AWS on this machine: moto, one call at a time, on the parent's socket.
 
-Run as `python -m local.aws.server FD LAMBDA_URL`. A process of its own, because moto is busy
-Python: in the parent it would take its turns from the gateway and the Runtime API. The parent knows
-the port before this process is up, since it opened the socket; requests that come early wait in the
-backlog.
+Run as `python -m local.aws.server FD LAMBDA_URL CALLS_FILE`. A process of its own, because moto is
+busy Python: in the parent it would take its turns from the gateway and the Runtime API. The parent
+knows the port before this process is up, since it opened the socket; requests that come early wait
+in the backlog.
 
 `Invoke` of Lambda is passed on to `LAMBDA_URL`, where the real function processes are: moto would
 want Docker.
@@ -16,6 +16,7 @@ import threading
 import urllib.parse
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import moto.cloudformation.parsing  # noqa: F401 - a second that the first request need not wait for
@@ -28,6 +29,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local.aws import backends
+from local.aws.recorder import Recorder
 from local.processes import end_with_parent
 from local.serving import QuietHandler
 
@@ -46,8 +48,9 @@ LONGEST_INVOCATION: Final = 910
 class Front:
     """Stand before moto: serialise what is not thread-safe, and pass invocations on."""
 
-    def __init__(self, moto: "WSGIApplication", lambda_url: str) -> None:
+    def __init__(self, moto: "WSGIApplication", lambda_url: str, recorder: Recorder) -> None:
         self._moto = moto
+        self._recorder = recorder
         self._lambda_url = urllib.parse.urlsplit(lambda_url)
         self._others = threading.RLock()
 
@@ -55,6 +58,7 @@ class Front:
         path = environ["PATH_INFO"]
         if path.startswith(INVOKE_PREFIX) and path.endswith(INVOKE_SUFFIX):
             return self._pass_on(Request(environ))(environ, start)
+        self._recorder.look(environ)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith("DynamoDB"):
             with backends.DYNAMODB:
@@ -91,12 +95,12 @@ class _Handler(QuietHandler, MotoRequestHandler):
 
 def main(arguments: list[str]) -> None:
     """Serve until the parent is gone or ends this process."""
-    descriptor, lambda_url = int(arguments[0]), arguments[1]
+    descriptor, lambda_url, calls = int(arguments[0]), arguments[1], Path(arguments[2])
     end_with_parent()
     warnings.simplefilter("ignore")  # moto warns of what it skips; deploy.py finds out by itself
     logging.getLogger("moto").setLevel(logging.ERROR)
     backends.install()
-    app = Front(DomainDispatcherApplication(create_backend_app), lambda_url)
+    app = Front(DomainDispatcherApplication(create_backend_app), lambda_url, Recorder(calls))
     make_server(
         "127.0.0.1", 0, app, threaded=True, request_handler=_Handler, fd=descriptor
     ).serve_forever()

@@ -7,9 +7,29 @@ from pathlib import Path
 
 import pytest
 
+from local.aws.cloud import Aws, listen
+from local.functions.environment import Launch
+from local.functions.lambda_service import LambdaService
 from local.processes import Lifeline
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """Run moto in its process, for all tests that want one."""
+    line = Lifeline()
+    started = Aws(
+        lifeline=line,
+        log=tmp_path_factory.mktemp("aws") / "aws.log",
+        root=ROOT,
+        lambda_url="http://127.0.0.1:1",
+        opened=listen(0),
+    )
+    started.wait()
+    yield started
+    started.stop()
+    line.close()
 
 
 @pytest.fixture
@@ -33,9 +53,47 @@ def handlers(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def eventually(condition: Callable[[], object], *, within: float = 20) -> None:
+@pytest.fixture
+def eventually() -> Callable[..., None]:
     """Wait until a condition holds, at most so many seconds."""
-    until = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.02)
+
+    def wait(condition: Callable[[], object], within: float = 20) -> None:
+        until = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < until, "it did not come about in time"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, lifeline: Lifeline, handlers: Callable[[str], Path]
+) -> Iterator[Callable[..., LambdaService]]:
+    """Start a service with functions of a module's source; they find `tmp_path` in HERE."""
+    services = []
+
+    def make(source: str, *names: str, timeout: float = 20, most: int = 2) -> LambdaService:
+        root = handlers(source)
+        launches = {
+            name: (
+                Launch(
+                    name=name,
+                    arn=f"arn:aws:lambda:us-east-1:123456789012:function:{name}",
+                    handler=f"handlers.{name}",
+                    timeout=timeout,
+                    memory=128,
+                    variables={"SETTING": "on", "HERE": str(tmp_path)},
+                    root=root,
+                    log=tmp_path / f"{name}.log",
+                ),
+                most,
+            )
+            for name in names
+        }
+        services.append(LambdaService(launches, lifeline))
+        return services[-1]
+
+    yield make
+    for service in services:
+        service.stop()

@@ -5,14 +5,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from local.functions.environment import Launch
 from local.functions.lambda_service import LambdaService, UnknownFunction
-from local.processes import Lifeline
 
 SOURCE = """
     import json, os, sys, time
@@ -37,46 +35,11 @@ SOURCE = """
 """
 
 
-@pytest.fixture
-def start(
-    tmp_path: Path, lifeline: Lifeline, handlers: Callable[[str], Path]
-) -> Iterator[Callable[..., LambdaService]]:
-    """Start a service with the functions of the module above."""
-    services = []
-
-    def make(
-        *names: str, timeout: float = 20, most: int = 2, source: str = SOURCE
-    ) -> LambdaService:
-        root = handlers(source)
-        launches = {
-            name: (
-                Launch(
-                    name=name,
-                    arn=f"arn:aws:lambda:us-east-1:123456789012:function:{name}",
-                    handler=f"handlers.{name}",
-                    timeout=timeout,
-                    memory=128,
-                    variables={"SETTING": "on", "HERE": str(tmp_path)},
-                    root=root,
-                    log=tmp_path / f"{name}.log",
-                ),
-                most,
-            )
-            for name in names
-        }
-        services.append(LambdaService(launches, lifeline))
-        return services[-1]
-
-    yield make
-    for service in services:
-        service.stop()
-
-
 def test_a_function_gets_its_event_and_what_lambda_tells_it(
     start: Callable[..., LambdaService],
 ) -> None:
     """The handler sees the event, its name, its variables and how long it has left."""
-    result = start("echo").invoke("echo", b'{"a": 1}')
+    result = start(SOURCE, "echo").invoke("echo", b'{"a": 1}')
     assert result.error is None
     answer = json.loads(result.payload)
     assert (answer["event"], answer["function"], answer["setting"]) == ({"a": 1}, "echo", "on")
@@ -85,7 +48,7 @@ def test_a_function_gets_its_event_and_what_lambda_tells_it(
 
 def test_an_environment_is_used_again(start: Callable[..., LambdaService]) -> None:
     """Calls one after the other run in one process."""
-    service = start("echo")
+    service = start(SOURCE, "echo")
     pids = {json.loads(service.invoke("echo", b"{}").payload)["pid"] for _ in range(3)}
     assert len(pids) == 1
 
@@ -94,7 +57,7 @@ def test_calls_at_once_run_beside_each_other_up_to_the_most(
     start: Callable[..., LambdaService],
 ) -> None:
     """Four calls of half a second in two environments take a second and two processes."""
-    service = start("slow", most=2)
+    service = start(SOURCE, "slow", most=2)
     pids: list[bytes] = []
     began = time.monotonic()
     threads = [
@@ -115,7 +78,7 @@ def test_a_call_that_finds_no_environment_in_time_is_throttled(
     start: Callable[..., LambdaService], tmp_path: Path
 ) -> None:
     """With the only environment busy, a call with little patience is turned away."""
-    service = start("slow", most=1)
+    service = start(SOURCE, "slow", most=1)
     busy = threading.Thread(target=service.invoke, args=("slow", b'{"seconds": 1}'))
     busy.start()
     until = time.monotonic() + 20
@@ -130,7 +93,7 @@ def test_an_exception_is_an_error_and_the_environment_stays(
     start: Callable[..., LambdaService],
 ) -> None:
     """An exception is told with its type and message; its process is not lost."""
-    service = start("fail")
+    service = start(SOURCE, "fail")
     first = service.invoke("fail", b"{}")
     assert first.error == "Unhandled"
     assert json.loads(first.payload)["errorType"] == "ValueError"
@@ -141,7 +104,7 @@ def test_an_exception_is_an_error_and_the_environment_stays(
 
 def test_a_process_that_leaves_ends_its_invocation(start: Callable[..., LambdaService]) -> None:
     """A process that exits half-way is an error that says so; the next call has a fresh one."""
-    service = start("leave", "echo")
+    service = start(SOURCE, "leave", "echo")
     result = service.invoke("leave", b"{}")
     assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
     assert "exit status 3" in json.loads(result.payload)["errorMessage"]
@@ -153,7 +116,7 @@ def test_a_killed_process_ends_its_invocation(
     start: Callable[..., LambdaService], tmp_path: Path
 ) -> None:
     """SIGKILL half-way: the invocation ends at once, naming the signal, and the pid is gone."""
-    service = start("slow")
+    service = start(SOURCE, "slow")
     results = []
     call = threading.Thread(
         target=lambda: results.append(service.invoke("slow", b'{"seconds": 20}'))
@@ -172,7 +135,7 @@ def test_a_killed_process_ends_its_invocation(
 
 def test_a_timeout_kills_the_process(start: Callable[..., LambdaService]) -> None:
     """A function over its time is killed; the error says so; the next call has a fresh process."""
-    service = start("slow", timeout=1)
+    service = start(SOURCE, "slow", timeout=1)
     result = service.invoke("slow", b'{"seconds": 30}')
     assert "Task timed out after 1.00 seconds" in result.payload.decode()
     assert service.pids("slow") == []
@@ -182,7 +145,7 @@ def test_a_timeout_kills_the_process(start: Callable[..., LambdaService]) -> Non
 
 def test_a_module_that_can_not_be_imported_says_why(start: Callable[..., LambdaService]) -> None:
     """An error at import is the answer of the invocation, and of warming up."""
-    service = start("echo", source="raise RuntimeError('set POOL_TARGET')")
+    service = start("raise RuntimeError('set POOL_TARGET')", "echo")
     result = service.invoke("echo", b"{}")
     assert result.error == "Unhandled"
     assert "set POOL_TARGET" in result.payload.decode()
@@ -192,12 +155,12 @@ def test_a_module_that_can_not_be_imported_says_why(start: Callable[..., LambdaS
 def test_a_function_that_is_not_there_is_told_apart(start: Callable[..., LambdaService]) -> None:
     """A wrong name is the caller's mistake, not a failed invocation."""
     with pytest.raises(UnknownFunction):
-        start("echo").invoke("other", b"{}")
+        start(SOURCE, "echo").invoke("other", b"{}")
 
 
 def test_stopping_leaves_no_process(start: Callable[..., LambdaService]) -> None:
     """After stop every process is gone, warm ones too, and calls are refused."""
-    service = start("echo", "slow")
+    service = start(SOURCE, "echo", "slow")
     assert service.warm() == {}
     pids = service.pids("echo") + service.pids("slow")
     service.stop()
@@ -212,7 +175,7 @@ def test_what_a_function_prints_is_in_its_log(
     start: Callable[..., LambdaService], tmp_path: Path
 ) -> None:
     """Output is appended to the function's log, with a line for each invocation."""
-    service = start("fail")
+    service = start(SOURCE, "fail")
     service.invoke("fail", b"{}")
     log = (tmp_path / "fail.log").read_text(encoding="utf-8")
     assert "it is broken" in log

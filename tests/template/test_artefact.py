@@ -35,7 +35,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_only_what_runs_ships(artefact: Path) -> None:
-    """The functions, the library and the Workers' code; nothing of operators, tests or local stack."""
+    """The functions, the library and the Workers' code, and nothing else."""
     assert {path.name for path in artefact.iterdir()} == {"functions", "shared", "worker"}
     assert {path.name for path in (artefact / "worker").iterdir()} == {"src"}
     assert {path.suffix for path in (artefact / "worker" / "src").iterdir()} == {".js"}

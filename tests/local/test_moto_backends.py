@@ -1,0 +1,272 @@
+"""What was put right in moto: lean transactions, quick queues, polls that hold nobody up."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.aws.cloud import Aws
+from local.aws.deploy import client
+
+TABLE = "state"
+
+
+@pytest.fixture
+def table(aws: Aws) -> Iterator[Any]:
+    """Make an empty table with an index; return its client."""
+    dynamodb = client("dynamodb", aws.endpoint_url)
+    names = ("pk", "sk", "kind", "due")
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in names],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_kind",
+                "KeySchema": [
+                    {"AttributeName": "kind", "KeyType": "HASH"},
+                    {"AttributeName": "due", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    yield dynamodb
+    dynamodb.delete_table(TableName=TABLE)
+    dynamodb.close()
+
+
+@pytest.fixture
+def queue(aws: Aws) -> Iterator[tuple[Any, str]]:
+    """Make an empty queue; return its client and URL."""
+    sqs = client("sqs", aws.endpoint_url)
+    url = sqs.create_queue(QueueName="work", Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+    yield sqs, url
+    sqs.delete_queue(QueueUrl=url)
+    sqs.close()
+
+
+def key(pk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": "META"}}
+
+
+def put(pk: str, **more: str) -> dict[str, Any]:
+    item = {**key(pk), **{name: {"S": value} for name, value in more.items()}}
+    return {"Put": {"TableName": TABLE, "Item": item}}
+
+
+def add(pk: str, **condition: Any) -> dict[str, Any]:
+    return {
+        "Update": {
+            "TableName": TABLE,
+            "Key": key(pk),
+            "UpdateExpression": "ADD n :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}, **condition.pop("values", {})},
+            **condition,
+        }
+    }
+
+
+def read(dynamodb: Any, pk: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = dynamodb.get_item(TableName=TABLE, Key=key(pk)).get("Item")
+    return found
+
+
+def test_a_transaction_applies_all_writes(table: Any) -> None:
+    """Put, update and delete of one transaction are all there afterwards."""
+    table.put_item(TableName=TABLE, Item=key("gone"))
+    table.transact_write_items(
+        TransactItems=[
+            put("new", kind="x"),
+            add("counter"),
+            {"Delete": {"TableName": TABLE, "Key": key("gone")}},
+        ]
+    )
+    new, counter = read(table, "new"), read(table, "counter")
+    assert new is not None
+    assert counter is not None
+    assert counter["n"] == {"N": "1"}
+    assert read(table, "gone") is None
+
+
+def test_a_cancelled_transaction_leaves_no_trace(table: Any) -> None:
+    """Whatever was done before the failed condition is undone: new, changed and deleted items."""
+    table.transact_write_items(TransactItems=[put("changed", kind="before"), put("deleted")])
+    with pytest.raises(ClientError) as failed:
+        table.transact_write_items(
+            TransactItems=[
+                put("new"),
+                put("changed", kind="after"),
+                {"Delete": {"TableName": TABLE, "Key": key("deleted")}},
+                add("counter", ConditionExpression="n = :five", values={":five": {"N": "5"}}),
+            ]
+        )
+    reasons = [reason["Code"] for reason in failed.value.response["CancellationReasons"]]
+    assert reasons == ["None", "None", "None", "ConditionalCheckFailed"]
+    assert read(table, "new") is None
+    assert read(table, "changed") == {**key("changed"), "kind": {"S": "before"}}
+    assert read(table, "deleted") == key("deleted")
+    assert read(table, "counter") is None
+    found = table.query(
+        TableName=TABLE,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "new"}},
+    )
+    assert found["Count"] == 0
+
+
+def test_two_writes_to_one_item_are_refused_whole(table: Any) -> None:
+    """DynamoDB takes no item twice in a transaction; nothing of it is applied."""
+    with pytest.raises(ClientError):
+        table.transact_write_items(TransactItems=[put("first"), add("twice"), add("twice")])
+    assert read(table, "first") is None
+    assert read(table, "twice") is None
+
+
+def test_transactions_of_many_threads_are_isolated(table: Any) -> None:
+    """Eight threads compare and set two items: what was acknowledged is in both, nothing else."""
+    table.transact_write_items(TransactItems=[add("a"), add("b")])
+    done: list[int] = []
+
+    def work() -> None:
+        for _ in range(15):
+            seen = (read(table, "a") or {})["n"]["N"]
+            condition = {
+                "ConditionExpression": "n = :seen",
+                "values": {":seen": {"N": seen}},
+            }
+            try:
+                table.transact_write_items(
+                    TransactItems=[add("a", **condition), add("b", **condition)]
+                )
+            except ClientError:
+                continue
+            done.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    a, b = read(table, "a"), read(table, "b")
+    assert a is not None
+    assert b is not None
+    assert a["n"] == b["n"] == {"N": str(len(done) + 1)}
+
+
+def test_a_cancelled_transaction_takes_no_other_write_with_it(table: Any) -> None:
+    """Items that others write meanwhile are kept, though transactions beside them are cancelled."""
+    stop = threading.Event()
+
+    def cancel() -> None:
+        while not stop.is_set():
+            with pytest.raises(ClientError):
+                table.transact_write_items(
+                    TransactItems=[
+                        put("x"),
+                        add("never", ConditionExpression="attribute_exists(pk)"),
+                    ]
+                )
+
+    cancelling = threading.Thread(target=cancel)
+    cancelling.start()
+    for number in range(100):
+        table.put_item(TableName=TABLE, Item=key(f"kept-{number}"))
+    stop.set()
+    cancelling.join()
+    assert all(read(table, f"kept-{number}") for number in range(100))
+
+
+def test_a_transaction_costs_the_same_in_a_large_table(table: Any) -> None:
+    """With 3,000 items about, a transaction takes no multiple of its time in an empty table."""
+
+    def cost() -> float:
+        began = time.perf_counter()
+        for _ in range(20):
+            table.transact_write_items(TransactItems=[add("a"), add("b")])
+        return time.perf_counter() - began
+
+    cost()
+    empty = cost()
+    for start in range(0, 3000, 25):
+        requests = [{"PutRequest": {"Item": key(str(n))}} for n in range(start, start + 25)]
+        table.batch_write_item(RequestItems={TABLE: requests})
+    assert cost() < 5 * empty
+
+
+def test_queries_see_their_partition_in_order(table: Any) -> None:
+    """A query of the table or of an index gives its partition alone, sorted, page by page."""
+    for number in (3, 1, 2):
+        table.transact_write_items(
+            TransactItems=[put(f"t{number}", kind="tenant", due=str(number)), put(f"o{number}")]
+        )
+    pages = table.get_paginator("query").paginate(
+        TableName=TABLE,
+        IndexName="by_kind",
+        KeyConditionExpression="kind = :kind AND due > :due",
+        ExpressionAttributeValues={":kind": {"S": "tenant"}, ":due": {"S": "1"}},
+        PaginationConfig={"PageSize": 1},
+    )
+    found = [item["pk"]["S"] for page in pages for item in page["Items"]]
+    assert found == ["t2", "t3"]
+    nothing = table.query(
+        TableName=TABLE,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "nobody"}},
+    )
+    assert nothing["Items"] == []
+
+
+def test_a_long_poll_ends_when_a_message_comes(queue: tuple[Any, str]) -> None:
+    """A receive that waits gets a message at once when one is sent, and lets it be sent."""
+    sqs, url = queue
+    received: list[Any] = []
+
+    def wait() -> None:
+        received.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20).get("Messages", []))
+
+    waiting = threading.Thread(target=wait)
+    began = time.monotonic()
+    waiting.start()
+    for _ in range(20):  # the poll gets under way meanwhile, and holds up none of these
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+    waiting.join(10)
+    assert time.monotonic() - began < 5
+    assert [message["Body"] for message in received[0]] == ["hello"]
+
+
+def test_a_long_poll_sees_what_becomes_visible_by_itself(queue: tuple[Any, str]) -> None:
+    """A delayed message, and one whose visibility timeout ends, are given to a poll that waits."""
+    sqs, url = queue
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=1)
+    for _ in range(2):
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)
+        assert [message["Body"] for message in answer["Messages"]] == ["later"]
+
+
+def test_a_poll_without_messages_ends_in_time(queue: tuple[Any, str]) -> None:
+    """An empty queue answers with nothing after the time that was asked for."""
+    sqs, url = queue
+    began = time.monotonic()
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_a_long_queue_counts_right(queue: tuple[Any, str]) -> None:
+    """Depths of a queue are those of its messages: waiting, in hand and delayed."""
+    sqs, url = queue
+    for number in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=60)
+    sqs.receive_message(QueueUrl=url)
+    names = ("", "NotVisible", "Delayed")
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert [found[f"ApproximateNumberOfMessages{name}"] for name in names] == ["2", "1", "1"]
