@@ -23,7 +23,9 @@ __all__ = ["Check", "Condition", "Delete", "Item", "Put", "Table", "Update", "Wr
 Item = dict[str, Any]
 
 CONTENTION_TRIES: Final = 6
-_CONTENTION: Final = frozenset({"TransactionConflict", "ThrottlingError"})
+_CONTENTION: Final = frozenset(
+    {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
+)
 _CONTENTION_CODES: Final = frozenset(
     {"TransactionConflictException", "TransactionInProgressException"}
 )

@@ -202,8 +202,8 @@ def test_a_tenant_arrives_wherever_its_attempts_are_cut_off(data: st.DataObject)
 def test_a_tenant_that_is_closed_again_while_it_is_resumed_is_shut_out() -> None:
     """The directory was told "active" meanwhile: that it held "closing" before proves nothing."""
     world = TenantWorld(tenant(S.PENDING), ready=True, blocked=None)
-    for interruption in (S.CLOSING, S.ACTIVATING, S.CLOSING):
-        world.attempt("0001", 3)
+    for actions, interruption in ((3, S.CLOSING), (3, S.ACTIVATING), (1, S.CLOSING)):
+        world.attempt("0001", actions)
         world.record = world.record.moved(interruption, NOW)
     assert world.attempt("0001", 12)
     assert (world.record.status, world.route[1]) == (S.CLOSING, S.CLOSING)
