@@ -6,6 +6,7 @@ setting that no function gets) is found here, before anything starts, and named.
 
 import copy
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -105,13 +106,29 @@ def _parameters(
         # All of them as text, the defaults too: as such they reach a function on AWS, but not on
         # moto.
         value = str(given.get(parameter, declared.get("Default")))
-        pattern = declared.get("AllowedPattern")
-        allowed = [str(each) for each in declared.get("AllowedValues", [value])]
-        if value not in allowed or (pattern and not re.search(pattern, value)):
-            wanted = pattern or ", ".join(allowed)
+        if (wanted := _wanted(declared, value)) is not None:
             raise TemplateRefused(f"{setting_name(parameter)} is {value!r}; it must be {wanted}")
         values[parameter] = value
     return values
+
+
+def _wanted(declared: Mapping[str, Any], value: str) -> str | None:
+    """Return what a parameter's value must be, if it is not."""
+    allowed = [str(each) for each in declared.get("AllowedValues", [value])]
+    if value not in allowed:
+        return f"one of {', '.join(allowed)}"
+    pattern = declared.get("AllowedPattern")
+    if pattern and not re.search(pattern, value):
+        return str(pattern)
+    least, most = declared.get("MinValue", -math.inf), declared.get("MaxValue", math.inf)
+    if declared["Type"] == "Number":
+        try:
+            if least <= float(value) <= most:
+                return None
+        except ValueError:
+            return "a number"
+        return f"from {least} to {most}"
+    return None
 
 
 def _check_references(name: str, source: Mapping[str, Any]) -> None:

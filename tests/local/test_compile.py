@@ -82,10 +82,17 @@ def test_a_setting_that_the_template_does_not_have_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("TENANT_IS", "dog"), ("FLEET", "Too-Long"), ("GRACE_PERIOD", "30 days")]
+    ("name", "value"),
+    [
+        ("TENANT_IS", "dog"),
+        ("FLEET", "Too-Long"),
+        ("GRACE_PERIOD", "30 days"),
+        ("POOL_TARGET", "many"),
+        ("SHARD_CAPACITY", "5001"),
+    ],
 )
 def test_a_setting_that_the_template_does_not_allow_is_named(name: str, value: str) -> None:
-    """Allowed values and patterns hold here as on AWS."""
+    """Allowed values, patterns and bounds hold here as on AWS."""
     with pytest.raises(TemplateRefused, match=rf"{name} is '{value}'"):
         compile_template(ROOT / "template.yaml", {**SETTINGS, name: value})
 
@@ -213,7 +220,7 @@ def test_what_nobody_makes_is_named(
         deployed(path)
 
 
-@pytest.mark.parametrize(("name", "value"), [("POOL_TARGET", "many"), ("DATABASE_CLASSES", "moon")])
+@pytest.mark.parametrize(("name", "value"), [("POOL_TARGET", "2.5"), ("DATABASE_CLASSES", "moon")])
 def test_a_setting_that_the_functions_refuse_is_named(
     deployed: Callable[..., Deployment], name: str, value: str
 ) -> None:
