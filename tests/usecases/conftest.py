@@ -10,8 +10,6 @@ import boto3
 import httpx
 import pytest
 from moto import mock_aws
-from tests.usecases.killing import Executioner, WatchedDynamo, WatchedTransport
-from tests.usecases.world import Clock, Waiting, World
 
 from local.cloudflare import Emulator
 from shared.aws.budget import DynamoBudget
@@ -32,6 +30,8 @@ from shared.usecases.outside import Outside
 from shared.usecases.push_migrations import push_migrations
 from shared.wiring import utc_now
 from tests.support.table import table_properties
+from tests.usecases.killing import Executioner, WatchedDynamo, WatchedTransport
+from tests.usecases.world import Clock, Waiting, World
 
 MIGRATIONS = {"0001_notes.sql": b"CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"}
 SECRET = "whsec_" + "QUJD" * 10

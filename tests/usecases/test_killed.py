@@ -1,16 +1,16 @@
 """Killed after any side effect and delivered again, the path ends in the same place."""
 
 import pytest
-from tests.support.events import signup
-from tests.usecases.killing import Killed
-from tests.usecases.test_signup_path import accept, ready, status
-from tests.usecases.world import World
 
 from shared.domain.budget import Lane
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import ulid_of_database
 from shared.domain.tenant import TenantStatus
 from shared.settings import Settings
+from tests.support.events import signup
+from tests.usecases.killing import Killed
+from tests.usecases.test_signup_path import accept, ready, status
+from tests.usecases.world import World
 
 MOST_EFFECTS = 120
 
@@ -51,7 +51,7 @@ def names_in_table(world: World) -> set[str]:
 
 
 def test_killed_after_each_side_effect(world: World) -> None:
-    """Whatever the side effect after which it dies, a signup ends as one tenant and one database."""
+    """Whatever side effect it dies after, a signup ends as one tenant and one database."""
     done: list[str] = []
     for number in range(1, MOST_EFFECTS):
         effects = sign_up_killed_at(world, f"org_{number}", number)

@@ -1,13 +1,15 @@
 """From a signup to a live tenant, message by message."""
 
-from tests.support.events import signup
-from tests.usecases.world import World
+from collections.abc import Callable
+from typing import Any
 
 from shared.aws.dead_letters import connect_dead_letters
 from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.tenant import TenantStatus
 from shared.usecases.accept_signup import AcceptSignup
+from tests.support.events import signup
+from tests.usecases.world import World
 
 
 def accept(world: World) -> AcceptSignup:
@@ -32,7 +34,9 @@ def test_the_pool_fills_to_its_target(world: World) -> None:
     assert {database.schema_version for database in databases} == {"0001_notes.sql"}
 
 
-def test_a_warm_signup_is_live_without_a_call_to_cloudflare(world: World, stats) -> None:
+def test_a_warm_signup_is_live_without_a_call_to_cloudflare(
+    world: World, stats: Callable[[], dict[str, Any]]
+) -> None:
     """With a database in the pool a tenant becomes active while Cloudflare's API does nothing."""
     fill_pool(world)
     before = stats()["total"]
