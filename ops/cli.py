@@ -11,6 +11,7 @@ from ops.commands.pool import pool
 from ops.commands.reconcile import add_reconcile
 from ops.commands.sql import add_sql
 from ops.commands.tenants import tenants
+from ops.commands.up import add_up
 from ops.context import Where
 from ops.options import where_options
 from ops.program import Program
@@ -42,3 +43,4 @@ add_doctor(main)
 add_init(main)
 add_reconcile(main)
 add_sql(main)
+add_up(main)
