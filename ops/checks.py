@@ -77,7 +77,8 @@ def _settings(deployment: Deployment) -> Iterator[Check]:
         found = api.get_function_configuration(
             FunctionName=deployment.output(f"{function}FunctionName")
         )
-        variables = found.get("Environment", {}).get("Variables", {})
+        given = found.get("Environment", {}).get("Variables", {})
+        variables = {key: str(value) for key, value in given.items()}
         Settings.from_env(variables)
         seen.append({key: value for key, value in variables.items() if key.lower() in names})
     differing = sorted(

@@ -196,7 +196,8 @@ def _variables(outputs: Mapping[str, str], stack: str) -> dict[str, str]:
     function = outputs[FUNCTION_OUTPUT]
     api = boto3.client("lambda", config=_QUICK)
     found = api.get_function_configuration(FunctionName=function)
-    variables: dict[str, str] = found.get("Environment", {}).get("Variables", {})
+    variables = found.get("Environment", {}).get("Variables", {})
     if not variables:
         raise Failed(f"function {function} of stack {stack} has no variables: deploy it again")
-    return variables
+    # On this machine numbers of the template stay numbers.
+    return {name: str(value) for name, value in variables.items()}

@@ -58,7 +58,7 @@ def tenants() -> None:
     "--status",
     "statuses",
     multiple=True,
-    type=click.Choice([*TenantStatus]),
+    type=click.Choice([status.value for status in TenantStatus]),
     help="Only tenants of this status; may be given more than once.",
 )
 def list_(run: Run, statuses: tuple[str, ...]) -> None:

@@ -7,12 +7,13 @@ same rules; only there is no inbox row, for nobody delivers it twice.
 import logging
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
 from shared.aws.items import Change
 from shared.domain.auth_events import AuthEvent
-from shared.domain.signup import Begin, Ignore, Keep, Move, decide_signup
+from shared.domain.signup import Begin, Move, decide_signup
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Conflict, Permanent, Transient
 from shared.usecases.claim_database import claim
@@ -20,7 +21,8 @@ from shared.usecases.context import Control
 
 __all__ = ["OperateTenant"]
 
-RACES = 5
+RACES: Final = 5
+_GONE: Final = frozenset({TenantStatus.CLOSING, TenantStatus.CLOSED})
 
 log = logging.getLogger("d1fleet")
 
@@ -40,7 +42,8 @@ class OperateTenant:
     ) -> Tenant:
         """Give a tenant a database, as its signup would; return the tenant as it now is.
 
-        A tenant that has one, or waits for one, stays as it is and is only woken.
+        A tenant that has one, or waits for one, stays as it is and is only woken. One that closes
+        is resumed, one that is closed begins anew.
         """
         classes = self.control.settings.database_classes
         if class_ is not None and class_ not in classes:
@@ -66,6 +69,8 @@ class OperateTenant:
                 f"{tenant_id} failed: {before.reason}; once that is mended, "
                 f"`d1fleet tenants retry {tenant_id}`"
             )
+        if before is not None and before.status not in _GONE:
+            return before
         kept = before.class_ if before else control.settings.default_class
         admission = decide_signup(
             before,
@@ -75,8 +80,6 @@ class OperateTenant:
             now=now,
         )
         match admission:
-            case Keep() | Ignore() if before is not None:
-                return before
             case Move(tenant=moved, what=what):
                 line = control.line(what, why="an operator's word", trace=trace)
                 control.state.commit(Change(before, moved, line))
