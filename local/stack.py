@@ -23,7 +23,7 @@ from typing import IO, Any, Final, Self
 
 from local.aws.cloud import Aws, AwsFailed, clean_environment, listen
 from local.aws.deploy import Deployment, Function, client, deploy
-from local.aws.template import REGION, TemplateRefused, compile_template, setting_names
+from local.aws.template import REGION, Compiled, TemplateRefused, compile_template, setting_names
 from local.emulator import Cloudflare, CloudflareFailed, Doors
 from local.functions import schedules
 from local.functions.environment import Launch, Result
@@ -49,6 +49,7 @@ DEFAULTS: Final = {"FLEET": "local", "POOL_TARGET": "3", "CLOUDFLARE_ACCOUNT_ID"
 FIXED: Final = frozenset({"CLOUDFLARE_API_URL", "WORKERS_DEV_URL", "ROUTER_URL"})
 """Settings that nobody but the stack can know: its own addresses."""
 SEED_PATIENCE: Final = 180.0
+NOWHERE: Final = "http://127.0.0.1:1"
 
 
 class StackFailed(Exception):  # noqa: N818
@@ -139,7 +140,8 @@ class Stack:
     def stop(self) -> None:
         """End everything that was started; may be called at any time, and again."""
         self._stopping.set()
-        self.stack_file.unlink(missing_ok=True)
+        if self._lock is not None:  # else the file is another stack's
+            self.stack_file.unlink(missing_ok=True)
         self._closing.close()
         if self._lock is not None:
             self._lock.close()
@@ -159,6 +161,9 @@ class Stack:
         return None
 
     def _start(self) -> None:
+        self._compile(
+            NOWHERE, NOWHERE
+        )  # what is wrong with the template is said before anything starts
         self._take_folder()
         lifeline = Lifeline()
         self._closing.callback(lifeline.close)
@@ -246,15 +251,17 @@ class Stack:
                 self._secrets[name] = f"whsec_{base64.b64encode(random).decode()}"
         return self._secrets[name]
 
-    def _deploy(self, endpoint_url: str, doors: Doors, port: int) -> Deployment:
+    def _compile(self, api_url: str, workers_url: str) -> Compiled:
         settings = {
             **self._settings,
-            "CLOUDFLARE_ACCOUNT_ID": doors.account_id,
-            "CLOUDFLARE_API_URL": self._between(doors.base_url),
-            "WORKERS_DEV_URL": f"{self._between(doors.workers_url)}/{{script}}",
+            "CLOUDFLARE_API_URL": api_url,
+            "WORKERS_DEV_URL": f"{workers_url}/{{script}}",
         }
+        return compile_template(self._template, settings)
+
+    def _deploy(self, endpoint_url: str, doors: Doors, port: int) -> Deployment:
         return deploy(
-            compile_template(self._template, settings),
+            self._compile(self._between(doors.base_url), self._between(doors.workers_url)),
             stack=NAME,
             endpoint_url=endpoint_url,
             secret_value=self._secret,
