@@ -1,0 +1,45 @@
+"""How many runs of each measurement: a full run, and a short one that only shows the way. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["FULL", "QUICK", "Scale"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Hold the sizes of a run.
+
+    `cold`, `warm`: signups; beside each cold one runs the reference, beside warm ones it runs
+    `warm_reference` times; `refill`: databases; `rounds` in workerd, of `queries` and `lookups`
+    each; `imports`: processes of each function.
+    """
+
+    cold: int
+    warm: int
+    warm_reference: int
+    refill: int
+    rounds: int
+    queries: int
+    lookups: int
+    imports: int
+
+    @property
+    def whole(self) -> bool:
+        """Say whether the targets, which are set for a full run, may be judged by it."""
+        return self.refill >= 100
+
+
+FULL: Final = Scale(
+    cold=5,
+    warm=15,
+    warm_reference=7,
+    refill=100,
+    rounds=15,
+    queries=200,
+    lookups=1000,
+    imports=9,
+)
+QUICK: Final = Scale(
+    cold=2, warm=5, warm_reference=2, refill=20, rounds=5, queries=60, lookups=300, imports=7
+)
