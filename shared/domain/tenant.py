@@ -57,7 +57,8 @@ class Tenant(Record):
 
     `episode` counts the lives of an id that left and came back. `known_at` and `removed_at` are
     the auth provider's own times, for events that come out of order. `routed_status` is the last
-    state that the directory is known to hold.
+    state that the directory is known to hold. `failed_by_pool` says that a tenant failed for want
+    of databases: it goes on by itself once they can be made again.
     """
 
     tenant_id: str
@@ -76,6 +77,7 @@ class Tenant(Record):
     removed_at: Instant | None = None
     grace_ends_at: Instant | None = None
     routed_status: str | None = None
+    failed_by_pool: bool = False
 
     @property
     def settled(self) -> bool:
@@ -90,6 +92,7 @@ class Tenant(Record):
         Raises:
             BadTransition: the lifecycle has no such step.
         """
+        changes = {"failed_by_pool": False, **changes}
         if to is TenantStatus.ACTIVATING:
             # From here on the directory may be told "active": what it held before proves nothing,
             # or a tenant that is closed again meanwhile would be taken for routed and stay open.

@@ -94,7 +94,7 @@ class AdvanceTenant:
                 case AwaitDatabase():
                     return self._await_database(tenant)
                 case Fail(reason=reason):
-                    return self._fail(tenant, reason, trace)
+                    return self._fail(tenant, reason, trace, by_pool=True)
                 case MigrateFirst():
                     tenant = self._migrate(tenant, head, trace)
                 case PublishRoute(state=state):
@@ -177,7 +177,7 @@ class AdvanceTenant:
         deliver_now(control, ready.item)
         return Done()
 
-    def _fail(self, tenant: Tenant, reason: str, trace: str) -> Outcome:
+    def _fail(self, tenant: Tenant, reason: str, trace: str, *, by_pool: bool = False) -> Outcome:
         """Store the reason where people look, alert once, and tell the app that it has to wait."""
         if tenant.status is TenantStatus.FAILED:
             log.error("a failed tenant can't be routed: %s", reason)
@@ -192,7 +192,7 @@ class AdvanceTenant:
             tenant_id=tenant.tenant_id,
         )
         line = control.line("failed", why=reason, trace=trace)
-        after = tenant.moved(TenantStatus.FAILED, now, reason=reason)
+        after = tenant.moved(TenantStatus.FAILED, now, reason=reason, failed_by_pool=by_pool)
         try:
             control.state.commit(Change(tenant, after, line), also=[alert])
         except Conflict:

@@ -1,7 +1,8 @@
 """Every few minutes: find what was lost, what is overdue and what somebody else overwrote.
 
-The sweep changes nothing itself. It sends the messages that the workers act on, and marks a pool
-Worker whose running bindings are not the published ones, so that it is published anew.
+The sweep mends nothing itself. It sends the messages that the workers act on, marks a pool Worker
+whose running bindings are not the published ones, so that it is published anew, and lets tenants
+that failed for want of databases wait for one again.
 """
 
 import logging
@@ -43,6 +44,7 @@ class SweepReport:
     tenants: int = 0
     databases: int = 0
     behind: int = 0
+    retried: int = 0
     outbox: int = 0
     overwritten: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
@@ -62,6 +64,7 @@ class Sweep:
         report.tenants = self._overdue_tenants(now, trace)
         report.databases = self._overdue_databases(now, trace)
         report.behind = self._databases_behind(trace)
+        report.retried = self._retry_failed_by_pool(trace)
         report.outbox = self._outbox()
         self._workers(now, trace, report)
         for class_ in self.control.settings.database_classes:
@@ -110,6 +113,28 @@ class Sweep:
             ]
             self.control.enqueue("database", *behind, trace=trace)
             count += len(behind)
+        return count
+
+    def _retry_failed_by_pool(self, trace: str) -> int:
+        """Set tenants going again that failed for want of databases, once those can be made."""
+        open_classes = {
+            class_
+            for class_ in self.control.settings.database_classes
+            if self.control.pools.blocked(class_) is None
+        }
+        count = 0
+        for hint in self.control.state.tenants(TenantStatus.FAILED, limit=AT_ONCE):
+            tenant = self.control.state.tenant(hint.tenant_id)
+            if tenant is None or not tenant.failed_by_pool or tenant.class_ not in open_classes:
+                continue
+            after = tenant.moved(TenantStatus.PENDING, self.control.now(), reason=None)
+            line = self.control.line("retried", why="databases can be made again", trace=trace)
+            try:
+                self.control.state.commit(Change(tenant, after, line))
+            except Conflict:
+                continue
+            self.control.enqueue("tenant", tenant.tenant_id, trace=trace)
+            count += 1
         return count
 
     def _outbox(self) -> int:

@@ -84,6 +84,26 @@ def test_a_full_account_fails_the_tenant_with_what_to_do(world: World, emulator:
     world.run(lambda: status(world, "org_full") is TenantStatus.ACTIVE)
 
 
+def test_tenants_that_failed_for_want_of_databases_go_on_by_themselves(
+    world: World, emulator: Emulator
+) -> None:
+    """Once databases can be made again, the sweep sets those tenants going; nobody has to."""
+    d1 = world.outside.cloudflare().on(Lane.REPAIR).d1
+    limit = {"databases": next(d1.pages()).total_count}
+    httpx.post(f"{emulator.control_url}/limits", json=limit).raise_for_status()
+    try:
+        accept(world).signup(signup("org_wait"), body_sha256="a", trace="t")
+        world.run(lambda: status(world, "org_wait") is TenantStatus.FAILED)
+        world.run()
+    finally:
+        httpx.post(f"{emulator.control_url}/limits", json={"databases": 50_000}).raise_for_status()
+    for _ in range(2):
+        world.clock.pass_(minutes=16)
+        Sweep(world.control, world.outside)("sweep")
+        world.run()
+    assert status(world, "org_wait") is TenantStatus.ACTIVE
+
+
 def test_a_migration_that_d1_refuses_stops_the_pool(world: World) -> None:
     """The pool says which file is wrong, holds nothing half-done, and fills once it is mended."""
     first = b"CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
