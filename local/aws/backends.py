@@ -22,6 +22,8 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
+from local.aws import answers
+
 __all__ = ["DYNAMODB", "SQS", "install"]
 
 DYNAMODB: Final = threading.RLock()
@@ -194,3 +196,4 @@ def install() -> None:
     """Make moto use these backends; nothing of DynamoDB and SQS may exist yet."""
     dynamodb_backends.backend = LeanDynamoDB
     sqs_backends.backend = PatientSQS
+    answers.install()

@@ -270,3 +270,65 @@ def test_a_long_queue_counts_right(queue: tuple[Any, str]) -> None:
     names = ("", "NotVisible", "Delayed")
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert [found[f"ApproximateNumberOfMessages{name}"] for name in names] == ["2", "1", "1"]
+
+
+VALUES: dict[str, Any] = {
+    "text": {"S": "ä\n\u2028"},
+    "empty": {"S": ""},
+    "number": {"N": "-1.5"},
+    "yes": {"BOOL": True},
+    "no": {"BOOL": False},
+    "nothing": {"NULL": True},
+    "bytes": {"B": b"\x00\xff"},
+    "list": {"L": [{"N": "1"}, {"L": []}, {"M": {"a": {"S": "b"}}}]},
+    "map": {"M": {"deep": {"M": {"er": {"SS": ["x"]}}}, "none": {"M": {}}}},
+    "numbers": {"NS": ["1"]},
+    "blobs": {"BS": [b"\x00"]},
+}
+
+
+def test_answers_hold_values_of_every_type_as_they_were_written(table: Any) -> None:
+    """Items come back the same from every operation that returns them."""
+    item = {**key("all"), "kind": {"S": "k"}, "due": {"S": "1"}, **VALUES}
+    table.put_item(TableName=TABLE, Item=item)
+    assert read(table, "all") == item
+    by_key = {
+        "KeyConditionExpression": "pk = :p",
+        "ExpressionAttributeValues": {":p": {"S": "all"}},
+    }
+    found = table.query(TableName=TABLE, **by_key)
+    assert (found["Items"], found["Count"], found["ScannedCount"]) == ([item], 1, 1)
+    assert "LastEvaluatedKey" not in found
+    counted = table.query(TableName=TABLE, Select="COUNT", **by_key)
+    assert counted["Count"] == 1
+    assert not counted.get("Items")
+    assert table.scan(TableName=TABLE)["Items"] == [item]
+    changed = table.update_item(
+        TableName=TABLE,
+        Key=key("all"),
+        UpdateExpression="REMOVE nothing",
+        ReturnValues="ALL_NEW",
+    )["Attributes"]
+    assert changed == {name: value for name, value in item.items() if name != "nothing"}
+    silent = table.update_item(TableName=TABLE, Key=key("all"), UpdateExpression="REMOVE bytes")
+    assert "Attributes" not in silent
+    gone = table.delete_item(TableName=TABLE, Key=key("all"), ReturnValues="ALL_OLD")
+    assert gone["Attributes"]["map"] == VALUES["map"]
+    assert read(table, "all") is None
+
+
+def test_a_page_ends_with_the_key_of_its_last_item(table: Any) -> None:
+    """Queries of an index are read page by page, in order, as without the quick answers."""
+    for number in range(3):
+        table.put_item(
+            TableName=TABLE,
+            Item={**key(f"p{number}"), "kind": {"S": "k"}, "due": {"S": str(number)}},
+        )
+    pages = table.get_paginator("query").paginate(
+        TableName=TABLE,
+        IndexName="by_kind",
+        KeyConditionExpression="kind = :k",
+        ExpressionAttributeValues={":k": {"S": "k"}},
+        PaginationConfig={"PageSize": 2},
+    )
+    assert [[item["pk"]["S"] for item in page["Items"]] for page in pages] == [["p0", "p1"], ["p2"]]
