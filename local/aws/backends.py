@@ -14,6 +14,7 @@ import copy
 import inspect
 import threading
 import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from moto.core.utils import unix_time_millis
@@ -36,11 +37,31 @@ GLANCE: Final = 0.1
 """Seconds after which a long poll looks again by itself: delays and timeouts end without a call."""
 
 
+class Row(Item):
+    """An item as a query sees it: not copied for an answer that is written at once, sized once."""
+
+    @classmethod
+    def of(cls, item: Item) -> "Row":
+        """Return a view of an item."""
+        row: Row = object.__new__(cls)
+        row.__dict__.update(item.__dict__)
+        return row
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Row":
+        return self
+
+    def size(self) -> int:
+        """Return the size in bytes; moto asks for it twice."""
+        if "_size" not in self.__dict__:
+            self._size = super().size()
+        return self._size
+
+
 class SharedTable(Table):
     """A table that is its own copy, and whose queries look only at what they ask for.
 
     The first is for the transaction below, which keeps what it touches and nothing else. The second
-    is because moto compares every item of the table, at some microseconds each.
+    is because moto compares, sorts and copies every item of the table, at many microseconds each.
     """
 
     _candidates: list[Item] | None = None
@@ -49,20 +70,26 @@ class SharedTable(Table):
         return self
 
     def query(self, *args: Any, **kwargs: Any) -> tuple[list[Item], int, dict[str, Any] | None]:
-        """Return what moto returns, having shown it only items that can be meant."""
+        """Return what moto returns, having shown it only items that can be meant, in order."""
         asked = _QUERY.bind(self, *args, **kwargs).arguments
-        if asked.get("index_name") is None:
-            found = self.items.get(asked["hash_key"], {})
-            self._candidates = _items(self, found)
+        index = asked.get("index_name")
+        if index is None:
+            found = list(_items(self, self.items.get(asked["hash_key"], {})))
+            order = [self.range_key_attr] if self.range_key_attr else []
         else:
             # An item without the index's keys is not in the index.
-            wanted = [(name, value.value) for name, value in asked["hash_key_conditions"]]
-            self._candidates = [
+            (hash_key, wanted), *_ = asked["hash_key_conditions"]
+            keys = [key["AttributeName"] for key in self.get_index(index).schema]
+            found = [
                 item
-                for found in self.items.values()
-                for item in _items(self, found)
-                if all(name in item.attrs and item.attrs[name].value == v for name, v in wanted)
+                for below in self.items.values()
+                for item in _items(self, below)
+                if (value := item.attrs.get(hash_key)) is not None
+                and value.value == wanted.value
+                and all(name in item.attrs for name in keys)
             ]
+            order = [*keys[1:], *self.table_key_attrs]
+        self._candidates = [Row.of(item) for item in _page(found, order, asked)]
         try:
             return super().query(*args, **kwargs)
         finally:
@@ -72,10 +99,45 @@ class SharedTable(Table):
         """Return all items, or during a query those that can be meant."""
         return super().all_items() if self._candidates is None else self._candidates
 
+    def sorted_items(
+        self, hash_key_attrs: list[str], range_key_attrs: list[str | None], items: list[Item]
+    ) -> list[Item]:
+        """Return items in the order of an index; during a query they are in it already."""
+        if self._candidates is None:
+            return super().sorted_items(hash_key_attrs, range_key_attrs, items)
+        return items
 
-def _items(table: Table, found: Any) -> list[Item]:
+
+def _page(found: list[Item], order: list[str], asked: Mapping[str, Any]) -> list[Item]:
+    """Return items in their order; of a first page with a limit, no more than can be on it."""
+    found.sort(key=_sort_key(order))
+    limit = asked.get("limit")
+    if not limit or asked.get("exclusive_start_key") is not None or asked.get("filter_kwargs"):
+        return found
+    comparison = asked.get("range_comparison")
+    if comparison:
+        values = asked["range_objs"]
+        found = [item for item in found if item.attrs[order[0]].compare(comparison, values)]
+    # One more than the page, by which it is known that there is another.
+    return found[: limit + 1] if asked["scan_index_forward"] is not False else found[-limit - 1 :]
+
+
+def _sort_key(names: Sequence[str]) -> Callable[[Item], tuple[Any, ...]]:
+    """Return what DynamoDB orders by: text as it is, numbers by their value."""
+
+    def key(item: Item) -> tuple[Any, ...]:
+        values = [item.attrs[name] for name in names]
+        return tuple(v.value if v.type == "S" else v.cast_value for v in values)
+
+    return key
+
+
+def _items(table: Table, found: Any) -> Collection[Item]:
     """Return the items below a partition key: one itself, if the table has no sort key."""
-    return list(found.values()) if table.range_key_attr else [found]
+    if table.range_key_attr:
+        items: Collection[Item] = found.values()
+        return items
+    return [found] if isinstance(found, Item) else []
 
 
 _QUERY: Final = inspect.signature(Table.query)

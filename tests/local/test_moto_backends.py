@@ -201,27 +201,94 @@ def test_a_transaction_costs_the_same_in_a_large_table(table: Any) -> None:
     assert cost() < 5 * empty
 
 
-def test_queries_see_their_partition_in_order(table: Any) -> None:
-    """A query of the table or of an index gives its partition alone, sorted, page by page."""
-    for number in (3, 1, 2):
+def pages(table: Any, **query: Any) -> list[str]:
+    """Return the keys of all pages of a query, two items a page."""
+    found = table.get_paginator("query").paginate(
+        TableName=TABLE, PaginationConfig={"PageSize": 2}, **query
+    )
+    return [item["pk"]["S"] + item["sk"]["S"] for page in found for item in page["Items"]]
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize(
+    ("condition", "values", "due"),
+    [
+        ("", {}, [1, 2, 3, 4, 5]),
+        (" AND due > :due", {":due": {"S": "2"}}, [3, 4, 5]),
+        (" AND due <= :due", {":due": {"S": "2"}}, [1, 2]),
+        (" AND due BETWEEN :due AND :to", {":due": {"S": "2"}, ":to": {"S": "4"}}, [2, 3, 4]),
+        (" AND begins_with(due, :due)", {":due": {"S": "5"}}, [5]),
+        (" AND due > :due", {":due": {"S": "9"}}, []),
+    ],
+)
+def test_queries_of_an_index_see_their_partition_in_order(
+    table: Any, condition: str, values: dict[str, Any], due: list[int], forward: bool
+) -> None:
+    """Every page of an index: its partition alone, sorted either way, only items with its keys."""
+    for number in (3, 1, 5, 2, 4):
         table.transact_write_items(
-            TransactItems=[put(f"t{number}", kind="tenant", due=str(number)), put(f"o{number}")]
+            TransactItems=[
+                put(f"t{number}", kind="tenant", due=str(number)),
+                put(f"o{number}", kind="other", due=str(number)),
+                put(f"n{number}", kind="tenant"),
+            ]
         )
-    pages = table.get_paginator("query").paginate(
+    found = pages(
+        table,
+        IndexName="by_kind",
+        KeyConditionExpression=f"kind = :kind{condition}",
+        ExpressionAttributeValues={":kind": {"S": "tenant"}, **values},
+        ScanIndexForward=forward,
+    )
+    wanted = [f"t{number}META" for number in due]
+    assert found == (wanted if forward else wanted[::-1])
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_queries_of_the_table_see_their_partition_in_order(table: Any, forward: bool) -> None:
+    """Every page of a partition, by a prefix of the sort key; one without items is empty."""
+    for number in (3, 1, 2):
+        for kind in ("H", "M"):
+            item = {"pk": {"S": "t"}, "sk": {"S": f"{kind}{number}"}}
+            table.put_item(TableName=TABLE, Item=item)
+    query: dict[str, Any] = {
+        "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
+        "ScanIndexForward": forward,
+    }
+    found = pages(table, ExpressionAttributeValues={":pk": {"S": "t"}, ":sk": {"S": "H"}}, **query)
+    wanted = ["tH1", "tH2", "tH3"]
+    assert found == (wanted if forward else wanted[::-1])
+    nobody = {":pk": {"S": "nobody"}, ":sk": {"S": "H"}}
+    assert pages(table, ExpressionAttributeValues=nobody, **query) == []
+
+
+def test_a_count_counts_what_the_filter_lets_through(table: Any) -> None:
+    """Count and ScannedCount differ by the filter."""
+    table.transact_write_items(TransactItems=[put(f"t{n}", kind="k", due=str(n)) for n in range(4)])
+    found = table.query(
         TableName=TABLE,
         IndexName="by_kind",
-        KeyConditionExpression="kind = :kind AND due > :due",
-        ExpressionAttributeValues={":kind": {"S": "tenant"}, ":due": {"S": "1"}},
-        PaginationConfig={"PageSize": 1},
+        KeyConditionExpression="kind = :kind",
+        FilterExpression="due > :due",
+        ExpressionAttributeValues={":kind": {"S": "k"}, ":due": {"S": "1"}},
+        Select="COUNT",
     )
-    found = [item["pk"]["S"] for page in pages for item in page["Items"]]
-    assert found == ["t2", "t3"]
-    nothing = table.query(
-        TableName=TABLE,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": "nobody"}},
-    )
-    assert nothing["Items"] == []
+    assert (found["Count"], found["ScannedCount"], "Items" in found) == (2, 4, False)
+
+
+def test_what_a_query_returned_is_not_the_table(table: Any) -> None:
+    """An item that was read, then changed, is read as changed, and the other way round."""
+    table.transact_write_items(TransactItems=[put("t", kind="k", due="1")])
+    query = {
+        "TableName": TABLE,
+        "IndexName": "by_kind",
+        "KeyConditionExpression": "kind = :kind",
+        "ExpressionAttributeValues": {":kind": {"S": "k"}},
+    }
+    before = table.query(**query)["Items"]
+    table.transact_write_items(TransactItems=[add("t")])
+    after = table.query(**query)["Items"]
+    assert ("n" in before[0], after[0]["n"]) == (False, {"N": "1"})
 
 
 def test_a_long_poll_ends_when_a_message_comes(queue: tuple[Any, str]) -> None:
