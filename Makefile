@@ -72,9 +72,7 @@ build-%:
 # Our own part, and bytecode for all. Unchecked-hash bytecode is used without a look at its source's date;
 # -s and -p keep the build's folder out of it, so that all functions get the same bytes and one upload.
 artefact-code:
-	mkdir -p "$(ARTIFACTS_DIR)/worker/src"
-	tar -c --exclude=__pycache__ functions shared | tar -x -C "$(ARTIFACTS_DIR)"
-	cp worker/src/*.js "$(ARTIFACTS_DIR)/worker/src/"
+	tar -c --exclude=__pycache__ functions shared worker/src | tar -x -C "$(ARTIFACTS_DIR)"
 	rm -rf "$(ARTIFACTS_DIR)/bin"
 	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	$(BUILD_PYTHON) -m compileall -q -f --invalidation-mode unchecked-hash \

@@ -1,11 +1,15 @@
 """The recipe of what ships to Lambda: only what runs, with usable bytecode, always the same."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from shared.domain.worker import Role
+from shared.usecases.worker_code import WorkerCode
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +42,33 @@ def test_only_what_runs_ships(artefact: Path) -> None:
     """The functions, the library and the Workers' code, and nothing else."""
     assert {path.name for path in artefact.iterdir()} == {"functions", "shared", "worker"}
     assert {path.name for path in (artefact / "worker").iterdir()} == {"src"}
-    assert {path.suffix for path in (artefact / "worker" / "src").iterdir()} == {".js"}
+    files = [path for path in (artefact / "worker" / "src").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".js"}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_all_of_a_workers_modules_ship(artefact: Path, role: Role) -> None:
+    """What Lambda would upload for a role is what the tree has, under the same hash."""
+    shipped, ours = WorkerCode(artefact / "worker" / "src"), WorkerCode()
+    assert list(shipped.modules(role).items()) == list(ours.modules(role).items())
+    assert next(iter(shipped.modules(role))) == "index.js"
+    assert len(shipped.modules(role)) > 1
+    assert shipped.hash_of(role) == ours.hash_of(role)
+
+
+def test_each_module_counts_in_a_roles_hash(tmp_path: Path) -> None:
+    """A changed, added or renamed module makes another hash; the other role keeps its own."""
+    sources = shutil.copytree(ROOT / "worker" / "src", tmp_path / "src")
+    router = sources / "router"
+    hashes = [WorkerCode(sources).hash_of(Role.ROUTER)]
+    (router / "errors.js").write_text("// changed")
+    hashes.append(WorkerCode(sources).hash_of(Role.ROUTER))
+    (router / "added.js").write_text("// added")
+    hashes.append(WorkerCode(sources).hash_of(Role.ROUTER))
+    (router / "added.js").rename(router / "another.js")
+    hashes.append(WorkerCode(sources).hash_of(Role.ROUTER))
+    assert len(set(hashes)) == len(hashes)
+    assert WorkerCode(sources).hash_of(Role.SHARD) == WorkerCode().hash_of(Role.SHARD)
 
 
 def test_bytecode_is_used_whatever_the_date_of_its_source(artefact: Path) -> None:

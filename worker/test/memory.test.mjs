@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Miniflare } from "miniflare";
-import { TenantMemory } from "./fixtures/in_node.mjs";
+import { TenantMemory } from "../src/router/memory.js";
 import { bundle, COMPATIBILITY, source } from "./fixtures/stack.mjs";
 
 const active = (fields = {}) => ({

@@ -2,27 +2,28 @@
  * A shard `<fleet>-pool-<n>`: it holds D1 bindings and runs what the router sends it.
  *
  * It has no public address: the router's service binding is the only way in, and which binding
- * belongs to which tenant is the router's business. Uploaded as this one module, so it imports
- * nothing else.
+ * belongs to which tenant is the router's business. Uploaded with the modules beside it and nothing
+ * else.
  *
  * Routers and shards are upgraded one by one: an old router may call a new shard and the other way
  * round. So methods are only ever added, arguments are only ever appended, unknown fields of
  * `options` are ignored, and an answer keeps the fields it has.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
+import { inspect, sha256 } from "./inspection.js";
+import { applyFiles } from "./ledger.js";
+
+/** @import { MigrationError, MigrationFile } from "./ledger.js" */
 
 /** The names that databases are bound by: the ULID makes each of them unique for ever. */
 const BINDING = /^DB_[0-9A-HJKMNP-TV-Z]{26}$/;
-const LEDGER_NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
 
 /**
  * @typedef {[sql: string, params: unknown[]]} PlainStatement
  * @typedef {"all" | "raw" | "run" | "first" | "batch" | "exec"} Mode
  * @typedef {{ session?: string, column?: string, columnNames?: boolean }} RunOptions
- * @typedef {{ name: string, statements: string[] }} MigrationFile
  * @typedef {{ binding: string, size?: number, schema_hash?: string, schema_version?: string | null,
  *   error?: { name: string, message: string } }} Inspection
- * @typedef {{ name: string, message: string, file: string, statement: number | null, retryable: boolean }} MigrationError
  */
 
 /**
@@ -131,9 +132,6 @@ export default class Shard extends WorkerEntrypoint {
   /**
    * Apply the files that the database's ledger lacks, in the order given, each atomically.
    *
-   * Two migrators may race: the ledger row is the first statement of a file's batch, so the second
-   * one's batch fails as a whole, and any error is judged only after the ledger was read again.
-   *
    * @param {string} binding
    * @param {MigrationFile[]} files
    * @param {string} table the ledger's name, wrangler's default is `d1_migrations`
@@ -142,26 +140,7 @@ export default class Shard extends WorkerEntrypoint {
    *   call stopped, nothing of that file stays
    */
   async migrate(binding, files, table) {
-    const database = this.#database(binding);
-    if (typeof table !== "string" || !LEDGER_NAME.test(table) || /^sqlite_/i.test(table)) {
-      throw new TypeError("the ledger's name must be a plain SQL name");
-    }
-    /** @type {string[]} */
-    const applied = [];
-    let ledger = await readLedger(database, table);
-    for (const file of files) {
-      if (ledger.includes(file.name)) continue;
-      try {
-        await database.batch(fileAsBatch(database, file, file.statements.length, table));
-        applied.push(file.name);
-        ledger.push(file.name);
-      } catch (cause) {
-        ledger = await readLedger(database, table);
-        if (ledger.includes(file.name)) continue;
-        return { applied, ledger, error: await explain(database, file, table, cause) };
-      }
-    }
-    return { applied, ledger };
+    return applyFiles(this.#database(binding), files, table);
   }
 }
 
@@ -194,130 +173,4 @@ async function execute(database, target, statements, mode, options) {
     return options?.column === undefined ? statement.first() : statement.first(options.column);
   }
   throw new TypeError(`unknown mode of execution: ${String(mode)}`);
-}
-
-/**
- * @param {D1Database} database
- * @param {string} table
- */
-async function inspect(database, table) {
-  const { results, meta } = await database
-    .prepare(
-      `SELECT type, name, tbl_name, sql FROM sqlite_master
-       WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB '_cf_*' ORDER BY type, name`,
-    )
-    .all();
-  // Every database has the ledger, made by us or by wrangler: it is no part of the app's schema.
-  const schema = results.filter((item) => item.tbl_name !== table);
-  const rows = schema.map(({ type, name, tbl_name, sql }) => [type, name, tbl_name, sql]);
-  const newest =
-    schema.length === results.length
-      ? null
-      : await database
-          .prepare(`SELECT name FROM "${table}" ORDER BY id DESC LIMIT 1`)
-          .first("name");
-  return {
-    size: meta.size_after,
-    schema_hash: await sha256(JSON.stringify(rows)),
-    schema_version: /** @type {string | null} */ (newest),
-  };
-}
-
-/**
- * Read the ledger, made first if need be: the table's text is wrangler's to the letter, so that
- * `wrangler d1 migrations list` and ours agree on one table.
- *
- * @param {D1Database} database
- * @param {string} table
- * @returns {Promise<string[]>} names of the applied files, in order
- */
-async function readLedger(database, table) {
-  const [, rows] = await database.batch([
-    database.prepare(`CREATE TABLE IF NOT EXISTS "${table}"(
-\t\tid         INTEGER PRIMARY KEY AUTOINCREMENT,
-\t\tname       TEXT UNIQUE,
-\t\tapplied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL
-);`),
-    database.prepare(`SELECT *
-\t\tFROM "${table}"
-\t\tORDER BY id`),
-  ]);
-  return rows.results.map((row) => /** @type {{ name: string }} */ (row).name);
-}
-
-/**
- * @param {D1Database} database
- * @param {MigrationFile} file
- * @param {number} count how many of its statements, from the first
- * @param {string} table
- */
-function fileAsBatch(database, file, count, table) {
-  return [
-    database.prepare(`INSERT INTO "${table}" (name) VALUES (?)`).bind(file.name),
-    ...file.statements.slice(0, count).map((sql) => database.prepare(sql)),
-  ];
-}
-
-/**
- * Say why a file failed and at which statement.
- *
- * D1 does not tell which statement of a batch failed, so ever shorter beginnings of the file are
- * run, each ended by a statement that cannot succeed: none of them is ever committed.
- *
- * @param {D1Database} database
- * @param {MigrationFile} file
- * @param {string} table
- * @param {unknown} cause
- * @returns {Promise<MigrationError>}
- */
-async function explain(database, file, table, cause) {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const found = { message, file: file.name, statement: null };
-  if (!isFaultOfSql(message)) {
-    return { name: "DatabaseUnavailable", ...found, retryable: true };
-  }
-  const stop = `d1fleet_stop_${crypto.randomUUID().replaceAll("-", "")}`;
-  /** @param {number} count @returns {Promise<boolean | null>} null: no telling */
-  const passes = async (count) => {
-    const statements = fileAsBatch(database, file, count, table);
-    try {
-      await database.batch([...statements, database.prepare(`SELECT * FROM "${stop}"`)]);
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      if (text.includes(stop)) return true;
-      return isFaultOfSql(text) ? false : null;
-    }
-    return null;
-  };
-  // The first `good` statements pass, the first `bad` ones do not.
-  let good = 0;
-  let bad = file.statements.length;
-  const whole = await passes(bad);
-  if (whole !== false) return { name: "MigrationFailed", ...found, retryable: false };
-  while (bad - good > 1) {
-    const middle = Math.floor((good + bad) / 2);
-    const verdict = await passes(middle);
-    if (verdict === null) return { name: "MigrationFailed", ...found, retryable: false };
-    if (verdict) good = middle;
-    else bad = middle;
-  }
-  return { name: "MigrationFailed", ...found, statement: good, retryable: false };
-}
-
-/**
- * Tell a fault of the SQL, which stays, from trouble of the service, which passes.
- *
- * @param {string} message
- */
-function isFaultOfSql(message) {
-  if (/SQLITE_(BUSY|LOCKED|IOERR|INTERRUPT|NOMEM)/.test(message)) return false;
-  return /SQLITE_|SQL code did not contain|No SQL statements|Exceeded maximum DB size/.test(
-    message,
-  );
-}
-
-/** @param {string} text */
-async function sha256(text) {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
