@@ -6,7 +6,7 @@
  * Prints one JSON object: for each way the milliseconds a query, for each kind of look-up how many a
  * second, one number a round.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
@@ -26,7 +26,17 @@ const AT_ONCE = 32;
 const KNOWN = 10;
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
-const source = (relative) => readFileSync(path(relative), "utf8");
+
+/** The modules of `router` or `shard`, as the control plane uploads them: the main one first. */
+function modulesOf(role) {
+  const folder = path(`../../worker/src/${role}`);
+  const others = readdirSync(folder).filter((name) => name !== "index.js");
+  return ["index.js", ...others.sort()].map((name) => ({
+    type: "ESModule",
+    path: name,
+    contents: readFileSync(`${folder}/${name}`, "utf8"),
+  }));
+}
 
 async function appModule() {
   const { outputFiles } = await build({
@@ -48,8 +58,7 @@ const identity = (script) => ({
 
 const shard = (name, databases) => ({
   name,
-  modules: true,
-  script: source("../../worker/src/shard.js"),
+  modules: modulesOf("shard"),
   ...COMPATIBILITY,
   bindings: identity(name),
   d1Databases: databases,
@@ -69,8 +78,7 @@ async function start() {
       },
       {
         name: ROUTER,
-        modules: true,
-        script: source("../../worker/src/router.js"),
+        modules: modulesOf("router"),
         ...COMPATIBILITY,
         bindings: identity(ROUTER),
         d1Databases: { D1FLEET_DIRECTORY: "directory" },

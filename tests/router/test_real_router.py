@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,15 +15,15 @@ from local.cloudflare.emulator import Emulator
 from shared.cloudflare.client import CloudflareClient, LaneClient
 from shared.domain.budget import Lane
 from shared.domain.names import binding_name
-from shared.domain.worker import bindings_hash
+from shared.domain.worker import Role, bindings_hash
 from shared.router import errors
 from shared.router.client import RouterClient
 from shared.router.models import DirectoryRow
 from shared.usecases.init_fleet import DIRECTORY_SCHEMA
+from shared.usecases.worker_code import WorkerCode
 
 pytestmark = pytest.mark.workerd
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 UID = "uid-of-this-fleet"
 ROUTER, SHARD = "acme-pool", "acme-pool-1"
@@ -66,17 +65,8 @@ def texts(script: str, generation: int) -> list[dict[str, Any]]:
     return [{"type": "plain_text", "name": n, "text": t} for n, t in values.items()]
 
 
-def upload(api: LaneClient, script: str, file: str, bindings: list[dict[str, Any]]) -> None:
-    api.workers.upload(
-        script,
-        file,
-        {file: (ROOT / "worker" / "src" / file).read_bytes()},
-        {
-            "compatibility_date": "2026-04-01",
-            "compatibility_flags": ["enhanced_error_serialization"],
-            "bindings": bindings,
-        },
-    )
+def upload(api: LaneClient, script: str, role: Role, bindings: list[dict[str, Any]]) -> None:
+    WorkerCode().upload(api.workers, role, script, bindings, "test")
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +91,11 @@ def stack(tmp_path_factory: Any) -> Iterator[Stack]:
         bound = [
             {"type": "d1", "name": name, "database_id": uuid} for name, uuid in databases.items()
         ]
-        upload(api, SHARD, "shard.js", [*bound, *texts(SHARD, 7)])
+        upload(api, SHARD, Role.SHARD, [*bound, *texts(SHARD, 7)])
         upload(
             api,
             ROUTER,
-            "router.js",
+            Role.ROUTER,
             [
                 *texts(ROUTER, 3),
                 {"type": "d1", "name": "D1FLEET_DIRECTORY", "database_id": directory},
