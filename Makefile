@@ -34,6 +34,9 @@ demo: install  ## a signup becomes a live tenant, told step by step
 up: install  ## run the whole stack on this machine
 	$(BIN)/d1fleet up
 
+bench: install  ## measure beside the references; BENCH="--quick --only warm" for less
+	$(PY) -m bench $(BENCH)
+
 test: install  ## all tests: no cloud account, no credentials
 	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/e2e
 	npm run --silent test:worker

@@ -73,7 +73,7 @@ def _number(value: float, unit: str) -> str:
     return f"{value:.0f}" if unit == "per s" else f"{value:.3g}" if value else "0"
 
 
-def _table(rows: Collection[Row]) -> Table:
+def main_table(rows: Collection[Row]) -> Table:
     table = Table("what", "ours", "min to max", "n", "beside it", "ratio", "target", "")
     for row in rows:
         low, high = min(row.ours.values), max(row.ours.values)
@@ -120,7 +120,7 @@ def main(
     latency = Latency(create_ms, query_ms, settings_ms, redeploy_ms)
     begun, clock = datetime.now(UTC), time.monotonic()
     rows = list(_measure(only or PARTS, QUICK if quick else FULL, latency, console))
-    console.print(_table(rows))
+    console.print(main_table(rows))
     for row in rows:
         if row.note:
             console.print(f"{row.name}: {row.note}", style="dim", markup=False)
@@ -129,7 +129,7 @@ def main(
     about = {
         "at": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 1),
-        "command": shlex.join(["make bench", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         "quick": quick,
         "latency_ms": vars(latency),
         "machine": {
