@@ -44,7 +44,8 @@ __all__ = [
 
 GENERATION: Final = "D1FLEET_GENERATION"
 COALESCE_URGENT: Final = timedelta(seconds=2)
-COALESCE_LAZY: Final = timedelta(seconds=20)
+COALESCE_LAZY: Final = timedelta(seconds=60)
+COALESCE_PAUSE: Final = timedelta(seconds=10)
 
 Binding: TypeAlias = Mapping[str, Any]
 
@@ -259,5 +260,6 @@ def _coalesce(worker: Worker, slots: Sequence[Slot], *, urgent: bool, now: datet
     waiting = [s.made_at for s in slots if s.generation is None and s.made_at is not None]
     if not waiting:
         return 0.0
-    left = (min(waiting) + COALESCE_LAZY - now).total_seconds()
-    return min(left, 2.0)
+    # Whether one is stuck shows in that no other comes: then those that are made wait no longer.
+    until = min(min(waiting) + COALESCE_LAZY, max(waiting) + COALESCE_PAUSE)
+    return min((until - now).total_seconds(), 2.0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.domain.worker import (
     COALESCE_LAZY,
+    COALESCE_PAUSE,
     COALESCE_URGENT,
     AskRunning,
     MarkLive,
@@ -241,14 +242,20 @@ def test_what_is_published_is_asked_for_until_it_is_served() -> None:
 
 
 def test_when_nobody_waits_a_publish_waits_for_the_databases_on_their_way() -> None:
-    """Twenty seconds at most since the oldest of them was made, looked at every two seconds."""
+    """As long as they keep coming: ten seconds since the last one, a minute since the first."""
     subject = worker(code="c")
     making = slot("B", database_id=None)
-    for age, seconds in ((0, 2.0), (17, 2.0), (19, 1.0)):
+    for age, seconds in ((0, 2.0), (7, 2.0), (9, 1.0)):
         action = planned(subject, slot("A", made_at=NOW - timedelta(seconds=age)), making)
         assert action == WaitToPublish(seconds, "more databases are on their way to this shard")
-    assert planned(subject, slot("A", made_at=NOW - COALESCE_LAZY), making) == Publish()
+    assert planned(subject, slot("A", made_at=NOW - COALESCE_PAUSE), making) == Publish()
     assert planned(subject, slot("A", made_at=NOW)) == Publish()
+    last = slot("C", made_at=NOW)
+    for age, seconds in ((57, 2.0), (59, 1.0)):
+        first = slot("A", made_at=NOW - timedelta(seconds=age))
+        action = planned(subject, first, last, making)
+        assert action == WaitToPublish(seconds, "more databases are on their way to this shard")
+    assert planned(subject, slot("A", made_at=NOW - COALESCE_LAZY), last, making) == Publish()
     assert planned(subject, slot("A"), making) == Publish()
 
 
