@@ -51,8 +51,8 @@ def main(
         tell=lambda line: console.print(line, markup=False, soft_wrap=True),
     )
     status = INTERRUPTED
-    try:
-        with _interruptible():
+    with _interruptible():
+        try:
             console.print("starting the local stack", markup=False)
             stack.start()
             status = 0
@@ -60,29 +60,31 @@ def main(
             ended = _watch(stack, console)
             console.print(f"d1fleet up: {ended}", markup=False, soft_wrap=True)
             status = 1
-    except StackFailed as error:
-        console.print(f"d1fleet up: {error}", markup=False, soft_wrap=True)
-        status = 1
-    except KeyboardInterrupt:
-        console.print("stopping", markup=False)
-    finally:
-        stack.stop()
+        except StackFailed as error:
+            console.print(f"d1fleet up: {error}", markup=False, soft_wrap=True)
+            status = 1
+        except KeyboardInterrupt:
+            console.print("stopping", markup=False)
+        finally:
+            stack.stop()
     return status
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first signal, and ignore those that follow."""
+    """Raise KeyboardInterrupt at the first signal, ignore others; then all is as before."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            signal.signal(number, interrupt)
-    yield
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _announce(stack: Stack, console: Console) -> None:
