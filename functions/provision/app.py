@@ -1,5 +1,6 @@
 """The work queue: takes a tenant, a database or a pool one step nearer to what it should be."""
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -44,11 +45,15 @@ def _work(record: SQSRecord) -> None:
         {
             "tenant": AdvanceTenant(parts.control, parts.outside),
             "database": AdvanceDatabase(parts.control, parts.outside),
-            "pool": RefillPool(parts.control),
+            "pool": RefillPool(parts.control, asked_at=_sent_at(record)),
             "shard": _wake_shard,
         },
         _message(record),
     )
+
+
+def _sent_at(record: SQSRecord) -> datetime:
+    return datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
 
 
 def _message(record: SQSRecord) -> Message:

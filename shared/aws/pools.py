@@ -6,7 +6,7 @@ held raises `wanted`; the holder looks again before it lets go.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -29,12 +29,16 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Lease:
-    """Hold the right to refill a class; `wanted` is how often it was asked for, as last read."""
+    """Hold the right to refill a class; `wanted` is how often it was asked for, as last read.
+
+    `inherited` says that the last one who had it never let go: it was killed at its work.
+    """
 
     class_: str
     token: str
     wanted: int
     recent: tuple[str, ...]
+    inherited: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,32 +74,47 @@ class Pools:
             item = self._table.write(
                 Update(
                     self._key(class_),
-                    "SET lease_until = :until, lease_token = :token",
-                    values={":until": iso(now + LEASE), ":token": token},
+                    "SET lease_until = :until, lease_token = :token,"
+                    " lease_before = if_not_exists(lease_token, :nobody)",
+                    values={":until": iso(now + LEASE), ":token": token, ":nobody": ""},
                     condition=free,
                 )
             )
         except Conflict:
             return None
         data = item or {}
-        return Lease(class_, token, int(data.get("wanted", 0)), tuple(data.get("recent", ())))
+        return Lease(
+            class_,
+            token,
+            wanted=int(data.get("wanted", 0)),
+            recent=tuple(data.get("recent", ())),
+            inherited=data.get("lease_before", "") != "",
+        )
 
-    def release(self, lease: Lease, recent: Sequence[str]) -> bool:
+    def release(
+        self, lease: Lease, recent: Sequence[str], looked_at: datetime | None = None
+    ) -> bool:
         """Let go of the right to refill; False says that one more round is wanted first.
 
-        `recent` are databases that the indexes may not show yet.
+        `recent` are databases that the indexes may not show yet; `looked_at` is when the last look
+        began, if it found nothing more to do.
         """
         mine = Condition(
             "the lease is ours and nobody asked meanwhile",
             "lease_token = :token AND (wanted = :wanted OR attribute_not_exists(wanted))",
             values={":token": lease.token, ":wanted": lease.wanted},
         )
+        change = "SET recent = :recent"
+        values: dict[str, Any] = {":recent": list(recent)}
+        if looked_at is not None:
+            change += ", looked_at = :looked"
+            values[":looked"] = iso(looked_at)
         try:
             self._table.write(
                 Update(
                     self._key(lease.class_),
-                    "SET recent = :recent REMOVE lease_until, lease_token",
-                    values={":recent": list(recent)},
+                    f"{change} REMOVE lease_until, lease_token",
+                    values=values,
                     condition=mine,
                 )
             )
@@ -106,7 +125,12 @@ class Pools:
     def wanted(self, lease: Lease) -> Lease:
         """Return the lease with the present count of askers."""
         item = self._table.get(f"POOL#{lease.class_}") or {}
-        return Lease(lease.class_, lease.token, int(item.get("wanted", 0)), lease.recent)
+        return replace(lease, wanted=int(item.get("wanted", 0)))
+
+    def looked_at(self, class_: str) -> datetime | None:
+        """Return when the last look that found nothing more to do began, or None."""
+        item = self._table.get(f"POOL#{class_}") or {}
+        return datetime.fromisoformat(str(item["looked_at"])) if "looked_at" in item else None
 
     def block(self, class_: str, reason: str, now: datetime) -> None:
         """Write down why no database of a class can be made."""

@@ -32,7 +32,7 @@ from shared.usecases.outside import Outside
 __all__ = ["AdvanceTenant"]
 
 STEPS: Final = 12
-WAIT_FOR_DATABASE: Final = 2.0
+WAIT_FOR_DATABASE: Final = 10.0
 
 log = logging.getLogger("d1fleet")
 
@@ -108,8 +108,9 @@ class AdvanceTenant:
         raise Transient("the tenant takes more steps than one attempt has")
 
     def _await_database(self, tenant: Tenant) -> Outcome:
-        # The database that is made for it comes to it by itself; looking again is the second line.
-        after = min(60.0, WAIT_FOR_DATABASE * 2 ** min(tenant.failures, 5))
+        # The database that is made for it comes to it by itself; looking again is the second line,
+        # and seldom: hundreds may wait at once, and each look is work that the makers don't do.
+        after = min(60.0, WAIT_FOR_DATABASE * 2 ** min(tenant.failures, 3))
         why = "no database is ready yet"
         return wait(self.control, tenant, after=after, why=why, failures=tenant.failures + 1)
 

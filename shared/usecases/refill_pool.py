@@ -4,12 +4,13 @@ One refill at a time per class: many messages ask, one works, and it looks again
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.aws.items import Change, new_ulid, slot_put
-from shared.aws.pools import Lease, Pools, ShardRoom
+from shared.aws.pools import Pools, ShardRoom
 from shared.aws.table import Write
 from shared.domain.database import MAKING, Database, DatabaseStatus
 from shared.domain.messages import Message
@@ -24,8 +25,14 @@ from shared.usecases.context import Control
 __all__ = ["RefillPool", "open_shard"]
 
 BATCH: Final = 25
+"""Databases whose records are written in one transaction, which takes 100 items."""
+AT_ONCE: Final = 200
+"""Databases that one message begins: more might not be done within the function's time."""
 ROUNDS: Final = 8
-FORGOTTEN_AFTER: Final = timedelta(seconds=20)
+SETTLED: Final = timedelta(seconds=2)
+"""How much older than a look a message must be: clocks differ, and indexes lag a little."""
+INDEX_LAG: Final = timedelta(seconds=30)
+"""What was begun longer ago than this is in the indexes."""
 PROBE_AFTER: Final = timedelta(minutes=15)
 WAITING_SEEN: Final = 2000
 
@@ -34,9 +41,14 @@ log = logging.getLogger("d1fleet")
 
 @dataclass(frozen=True)
 class RefillPool:
-    """Refill pools. `capacity` slots a shard is the setting `SHARD_CAPACITY`."""
+    """Refill pools. `capacity` slots a shard is the setting `SHARD_CAPACITY`.
+
+    `asked_at` is when the message was sent: a look that began well after it has seen what the
+    message speaks of.
+    """
 
     control: Control
+    asked_at: datetime | None = None
 
     def __call__(self, message: Message) -> Outcome:
         """Begin what the pool of a class lacks, batch by batch."""
@@ -44,44 +56,71 @@ class RefillPool:
         if class_ not in control.settings.database_classes:
             log.warning("no such class of databases: %s", class_)
             return Done()
+        if self._was_looked_at(class_):
+            return Done()
         control.pools.ask(class_)
         lease = control.pools.lease(class_, control.now())
         if lease is None:
             return Done()
-        begun: list[str] = list(lease.recent)
+        if lease.inherited:
+            self._wake_forgotten(class_, message.trace)
+        begun = list(lease.recent)
         for _ in range(ROUNDS):
-            started = self._round(lease, begun, message.trace)
-            if started:
-                begun += started
+            looked_at = control.now()
+            try:
+                more = self._round(class_, begun, message.trace)
+            except Conflict as conflict:
+                log.info("the refill looks again: %s", conflict.condition)
                 continue
-            if control.pools.release(lease, begun[-BATCH * 2 :]):
+            if not more and control.pools.release(lease, self._recent(begun), looked_at):
                 return Done()
+            if len(begun) - len(lease.recent) >= AT_ONCE:
+                break
             lease = control.pools.wanted(lease)
         control.enqueue("pool", class_, trace=message.trace)
-        control.pools.release(control.pools.wanted(lease), begun[-BATCH * 2 :])
+        control.pools.release(control.pools.wanted(lease), self._recent(begun))
         return Done()
 
-    def _round(self, lease: Lease, begun: list[str], trace: str) -> list[str]:
-        """Begin one batch; return the ULIDs of what began."""
-        control, class_ = self.control, lease.class_
-        blocked = control.pools.blocked(class_)
-        if blocked is not None:
-            if control.now() - blocked.since < PROBE_AFTER:
-                return []
-            return self._probe(class_, blocked.reason, trace)
-        revived = self._revive(class_, BATCH, trace)
-        if revived:
-            return revived
-        self._wake_forgotten(class_, begun, trace)
-        count = self._lacking(class_, begun)
-        return self._begin(class_, count, trace) if count else []
+    def _was_looked_at(self, class_: str) -> bool:
+        """Say whether this message asks for what was done already: hundreds may ask at once."""
+        if self.asked_at is None:
+            return False
+        looked_at = self.control.pools.looked_at(class_)
+        return looked_at is not None and looked_at > self.asked_at + SETTLED
 
-    def _lacking(self, class_: str, begun: list[str]) -> int:
+    def _recent(self, begun: Sequence[str]) -> list[str]:
+        """Return what the indexes may not show yet: a ULID says when it was made."""
+        oldest = new_ulid(self.control.now() - INDEX_LAG)
+        return [ulid for ulid in begun if ulid > oldest]
+
+    def _round(self, class_: str, begun: list[str], trace: str) -> bool:
+        """Look what is lacking and begin it, adding it to `begun`; say whether to look again.
+
+        Raises:
+            Conflict: something was moved by somebody else meanwhile; what began is in `begun`.
+        """
+        blocked = self.control.pools.blocked(class_)
+        if blocked is not None:
+            if self.control.now() - blocked.since < PROBE_AFTER:
+                return False
+            begun += self._probe(class_, blocked.reason, trace)
+            # One is enough for this refill: the others follow once it is ready.
+            return False
+        if revived := self._revive(class_, BATCH, trace):
+            begun += revived
+            return True
+        lacking = self._lacking(class_, self._recent(begun))
+        first = len(begun)
+        while len(begun) - first < lacking:
+            begun += self._begin(class_, min(BATCH, lacking - len(begun) + first), trace)
+        return lacking > 0
+
+    def _lacking(self, class_: str, recent: Sequence[str]) -> int:
         state = self.control.state
         making = {db.ulid for status in MAKING for db in state.databases(class_, status)}
         ready = {db.ulid for db in state.databases(class_, DatabaseStatus.READY)}
         # The indexes lag: what this refill or the last one began may not show there yet.
-        for ulid in set(begun) - making - ready:
+        for ulid in set(recent) - making - ready:
             database = state.database(ulid)
             if database is not None and database.status in {*MAKING, DatabaseStatus.READY}:
                 making.add(ulid)
@@ -94,18 +133,19 @@ class RefillPool:
             pending=pending,
             ready=len(ready),
             making=len(making),
-            batch=BATCH,
+            batch=AT_ONCE,
         )
 
-    def _wake_forgotten(self, class_: str, begun: list[str], trace: str) -> None:
-        """Wake databases whose refill died between their records and their messages."""
-        before = self.control.now() - FORGOTTEN_AFTER
+    def _wake_forgotten(self, class_: str, trace: str) -> None:
+        """Wake databases whose refill was killed between their records and their messages.
+
+        Only then: a long queue is no sign of a lost message, and waking what waits in it would make
+        it longer.
+        """
         forgotten = [
             database.ulid
-            for database in self.control.state.databases(
-                class_, DatabaseStatus.CREATING, due_before=before, limit=BATCH
-            )
-            if database.attempts == 0 and database.token is None and database.ulid not in begun
+            for database in self.control.state.databases(class_, DatabaseStatus.CREATING)
+            if database.attempts == 0 and database.token is None
         ]
         self.control.enqueue("database", *forgotten, trace=trace)
 
@@ -134,11 +174,7 @@ class RefillPool:
             changes.append(Change(None, database))
             also.append(slot_put(room.script, Slot(ulid=ulid, binding=binding_name(ulid))))
             ulids.append(ulid)
-        try:
-            control.state.commit(*changes, also=also)
-        except Conflict as conflict:
-            log.info("the refill looks again: %s", conflict.condition)
-            return []
+        control.state.commit(*changes, also=also)
         control.enqueue("database", *ulids, trace=trace)
         return ulids
 
@@ -157,7 +193,6 @@ class RefillPool:
         """Try with one database whether what stopped the pool is mended."""
         log.info("trying one database of class %s again: %s", class_, reason)
         self.control.pools.block(class_, reason, self.control.now())
-        # One is enough for this refill: the others follow once it is ready.
         return self._revive(class_, 1, trace) or self._begin(class_, 1, trace)
 
     def _revive(self, class_: str, limit: int, trace: str) -> list[str]:

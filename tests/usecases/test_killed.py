@@ -32,7 +32,9 @@ def sign_up_killed_at(world: World, tenant_id: str, number: int) -> list[str]:
         assert answer.status in {"accepted", "duplicate"}
     world.run(lambda: status(world, tenant_id) is TenantStatus.ACTIVE)
     world.run()
-    return list(world.executioner.effects)
+    effects = list(world.executioner.effects)
+    world.executioner.arm(None)  # what the test itself asks for is no part of the path
+    return effects
 
 
 def names_on_cloudflare(world: World) -> set[str]:
