@@ -82,6 +82,9 @@ class Stack:
     (`auth/clerk`); those not given are random. `tell` hears of each step, in a line. `between` is
     given each address that the functions are to call (AWS, Cloudflare's API, the Workers) and
     returns the one that they are told: so a test can stand between them.
+
+    Once it runs, `description` is what `stack.json` says, and `functions` are the full names of the
+    functions by their short ones (`provision`).
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Stack:
     ) -> None:
         self.folder = directory.resolve() / FOLDER
         self.description: dict[str, Any] = {}
+        self.functions: dict[str, str] = {}
         self._settings = {**DEFAULTS, **(settings or {})}
         self._ports = ports or Ports()
         self._template = template
@@ -276,6 +280,7 @@ class Stack:
             function.name: (_launch(function, aws_url, logs), MOST_ENVIRONMENTS)
             for function in deployment.functions
         }
+        self.functions = {launch.log.stem: name for name, (launch, _) in launches.items()}
         service = LambdaService(launches, lifeline)
         self._closing.callback(service.stop)
         self._service = service

@@ -44,7 +44,8 @@ class Watcher:
         return Look(self._functions(), self._queues(), self._cloudflare())
 
     def _functions(self) -> dict[str, Counts]:
-        return self._stack.service.counts()
+        counts = self._stack.service.counts()
+        return {short: counts[name] for short, name in self._stack.functions.items()}
 
     def _queues(self) -> dict[str, dict[str, int]]:
         depths = {}
