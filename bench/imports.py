@@ -97,6 +97,7 @@ def measure_imports(times: int) -> list[Row]:
                 Sample.of(reference),
                 "its bare dependencies",
                 extra={"dependencies": bare},
+                paired=True,
             )
         )
     return rows

@@ -16,7 +16,12 @@ SCRIPT: Final = Path("bench") / "workerd" / "measure.mjs"
 
 def measure_queries(scale: Scale) -> list[Row]:
     """Query through the client and the verbatim line, and look tenants up."""
-    options = {"rounds": scale.rounds, "queries": scale.queries, "lookups": scale.lookups}
+    options = {
+        "rounds": scale.rounds,
+        "queries": scale.queries,
+        "lookupRounds": scale.lookup_rounds,
+        "lookups": scale.lookups,
+    }
     done = subprocess.run(
         ["node", str(SCRIPT), json.dumps(options)],
         cwd=ROOT,
@@ -42,6 +47,7 @@ def _query_rows(query: dict[str, Any], scale: Scale) -> list[Row]:
             "direct binding",
             Target("ratio", 1.25),
             each,
+            paired=True,
         ),
         Row(
             "query through the verbatim line",
@@ -51,6 +57,7 @@ def _query_rows(query: dict[str, Any], scale: Scale) -> list[Row]:
             "direct binding",
             Target("ratio", 2.5),
             each,
+            paired=True,
         ),
     ]
 
@@ -65,6 +72,7 @@ def _lookup_rows(lookup: dict[str, Any]) -> list[Row]:
             directory,
             "the directory asked directly",
             note="32 at once; higher is better",
+            paired=True,
         ),
         Row(
             "directory look-ups, tenant in memory",
@@ -73,5 +81,6 @@ def _lookup_rows(lookup: dict[str, Any]) -> list[Row]:
             directory,
             "the directory asked directly",
             note="32 at once; higher is better",
+            paired=True,
         ),
     ]

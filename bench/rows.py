@@ -58,7 +58,11 @@ class Target:
 class Row:
     """Hold one row. `extra` is what the JSON should say beside it; `note` is for people.
 
-    `indicative` says that a short run's figure is no ground for a verdict.
+    `paired`: each value of ours was measured right beside the one of the reference. `indicative`: a
+    short run's figure is no ground for a verdict.
+
+    Raises:
+        ValueError: values are paired, and one is alone.
     """
 
     name: str
@@ -69,13 +73,26 @@ class Row:
     target: Target | None = None
     note: str = ""
     extra: Mapping[str, Any] | None = None
+    paired: bool = False
     indicative: bool = False
+
+    def __post_init__(self) -> None:
+        others = 0 if self.reference is None else len(self.reference.values)
+        if self.paired and others != len(self.ours.values):
+            raise ValueError(f"{self.name} has {len(self.ours.values)} values beside {others}")
 
     @property
     def ratio(self) -> float | None:
-        """Return ours ÷ reference, by medians; None without one, or with one of nought."""
-        if self.reference is None or self.reference.median == 0:
+        """Return ours ÷ reference; None without one, or with one of nought.
+
+        Of pairs it is the median of their ratios, since what else the machine does meets both of a
+        pair alike; otherwise the ratio of the medians.
+        """
+        if self.reference is None or min(self.reference.values) == 0:
             return None
+        if self.paired:
+            pairs = zip(self.ours.values, self.reference.values, strict=True)
+            return statistics.median(ours / reference for ours, reference in pairs)
         return self.ours.median / self.reference.median
 
 

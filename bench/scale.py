@@ -11,8 +11,8 @@ class Scale:
     """Hold the sizes of a run.
 
     `cold`, `warm`: signups; beside each cold one runs the reference, beside warm ones it runs
-    `warm_reference` times; `refill`: databases; `rounds` in workerd, of `queries` and `lookups`
-    each; `imports`: processes of each function.
+    `warm_reference` times; `refill`: databases; `rounds` of `queries` and
+    `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function.
     """
 
     cold: int
@@ -21,6 +21,7 @@ class Scale:
     refill: int
     rounds: int
     queries: int
+    lookup_rounds: int
     lookups: int
     imports: int
 
@@ -35,11 +36,20 @@ FULL: Final = Scale(
     warm=15,
     warm_reference=7,
     refill=100,
-    rounds=15,
-    queries=200,
-    lookups=1000,
+    rounds=30,
+    queries=60,
+    lookup_rounds=7,
+    lookups=500,
     imports=9,
 )
 QUICK: Final = Scale(
-    cold=2, warm=5, warm_reference=2, refill=20, rounds=5, queries=60, lookups=300, imports=7
+    cold=2,
+    warm=5,
+    warm_reference=2,
+    refill=20,
+    rounds=10,
+    queries=40,
+    lookup_rounds=4,
+    lookups=300,
+    imports=7,
 )

@@ -45,6 +45,7 @@ def measure_cold(fleet: Fleet, poc: ProofOfConcept, scale: Scale) -> list[Row]:
             REFERENCE,
             note=f"REST calls of {scale.cold} signups: {told(own)}",
             extra={"calls": own},
+            paired=True,
         )
     ]
 

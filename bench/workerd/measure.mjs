@@ -124,10 +124,10 @@ function turned(list, round) {
   return [...list.slice(start), ...list.slice(0, start)];
 }
 
-async function main({ rounds, queries, lookups }) {
+async function main({ rounds, queries, lookupRounds, lookups }) {
   const miniflare = await start();
   try {
-    await fill(miniflare, (rounds + 1) * lookups);
+    await fill(miniflare, (lookupRounds + 1) * lookups);
     const app = await miniflare.getWorker("app");
     const timed = async (pathname, order) => {
       const begun = process.hrtime.bigint();
@@ -155,7 +155,7 @@ async function main({ rounds, queries, lookups }) {
       { kind: "fresh", way: "router", tenants: lookups },
       { kind: "known", way: "router", tenants: KNOWN },
     ];
-    for (let round = -1; round < rounds; round += 1) {
+    for (let round = -1; round < lookupRounds; round += 1) {
       for (const { kind, way, tenants } of turned(kinds, round + 1)) {
         const first = kind === "known" ? 0 : (round + 1) * lookups;
         const order = { way, first, tenants, count: lookups, atOnce: AT_ONCE };

@@ -26,6 +26,16 @@ def test_a_row_shows_the_median_and_its_ratio_to_the_reference() -> None:
     assert measured.ratio == 1.5
 
 
+def test_what_was_measured_in_pairs_is_compared_in_pairs() -> None:
+    """A stretch in which everything was slow changes no ratio, whatever it does to the medians."""
+    ours, reference = (2.0, 30.0, 2.0, 40.0, 50.0), (1.0, 20.0, 1.0, 20.0, 25.0)
+    beside = Sample.of(reference)
+    assert Row("a row", "ms", Sample.of(ours), beside, paired=True).ratio == 2.0
+    assert Row("a row", "ms", Sample.of(ours), beside).ratio == 1.5
+    with pytest.raises(ValueError, match="5 values beside 1"):
+        Row("a row", "ms", Sample.of(ours), Sample.of([1.0]), paired=True)
+
+
 def test_a_sample_without_values_is_refused() -> None:
     """A measurement that never ran must not look like one."""
     with pytest.raises(ValueError, match="at least one"):
