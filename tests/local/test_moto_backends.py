@@ -161,6 +161,28 @@ def test_transactions_of_many_threads_are_isolated(table: Any) -> None:
     assert a["n"] == b["n"] == {"N": str(len(done) + 1)}
 
 
+def test_nobody_sees_half_a_transaction(table: Any) -> None:
+    """While transactions change twenty items together, a reader of all of them sees them alike."""
+    names = [f"n{number}" for number in range(20)]
+    done = threading.Event()
+
+    def write() -> None:
+        for _ in range(25):
+            table.transact_write_items(TransactItems=[add(name) for name in names])
+        done.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    seen = []
+    while not done.is_set():
+        found = table.batch_get_item(RequestItems={TABLE: {"Keys": [key(n) for n in names]}})
+        items = found["Responses"][TABLE]
+        seen.append({int(item["n"]["N"]) for item in items} | ({0} if len(items) < 20 else set()))
+    writing.join()
+    assert [values for values in seen if len(values) > 1 and len(values - {0}) > 0] == []
+    assert len(seen) > 3
+
+
 def test_a_cancelled_transaction_takes_no_other_write_with_it(table: Any) -> None:
     """Items that others write meanwhile are kept, though transactions beside them are cancelled."""
     stop = threading.Event()

@@ -79,7 +79,7 @@ class Line:
 def line(
     aws: Aws, start: Callable[..., LambdaService], tmp_path: Path
 ) -> Iterator[Callable[..., Line]]:
-    """Make a queue and feed a function from it."""
+    """Make a queue, with messages that wait in it, and feed a function from it."""
     sqs = client("sqs", aws.endpoint_url)
     sources: list[QueueSource] = []
     urls: list[str] = []
@@ -91,6 +91,7 @@ def line(
         timeout: float = 20,
         visibility: int = 1,
         concurrency: int = 2,
+        waiting: Sequence[str] = (),
     ) -> Line:
         suffix, kind = (".fifo", {"FifoQueue": "true"}) if fifo else ("", {})
         dead = sqs.create_queue(QueueName=f"dead{suffix}", Attributes=kind)["QueueUrl"]
@@ -117,6 +118,7 @@ def line(
             concurrency=concurrency,
         )
         sources.append(source)
+        made.send(*waiting, group="a" if fifo else None)
         source.start()
         return made
 
@@ -220,8 +222,7 @@ def test_a_message_of_a_group_waits_for_the_one_before(
     line: Callable[..., Line], eventually: Callable[..., None]
 ) -> None:
     """FIFO: a group keeps its order although a message of it failed; other groups pass by."""
-    queue = line(fifo=True, visibility=2)
-    queue.send("hang", "a2", "a3", group="a")
+    queue = line(fifo=True, batch=5, visibility=2, waiting=["hang", "a2", "a3"])
     eventually(queue.seen)
     (pid,) = queue.service.pids("take")
     queue.send("b1", "b2", group="b")
