@@ -19,7 +19,7 @@ from ops.program import Program
 __all__ = ["main"]
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("d1fleet", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @where_options
 @click.version_option(package_name="d1fleet", prog_name="d1fleet")
 @click.pass_context

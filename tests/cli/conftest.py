@@ -1,0 +1,345 @@
+"""A deployed stack for the command line: AWS from the template, Cloudflare from the emulator.
+
+The functions do not run by themselves here: `Stack.work` takes their messages, in this process, so
+that a test sees the states in between. Everything else is as it is on a laptop or in the cloud.
+"""
+
+import base64
+import gc
+import json
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from local.aws.deploy import client, deploy
+from local.aws.template import compile_template
+from local.cloudflare.emulator import Emulator
+from ops.cli import main
+from shared import wiring
+from shared.domain.database import MAKING, Database, DatabaseStatus
+from shared.domain.messages import parse_message
+from shared.doors import handle
+from shared.observability import Meter
+from shared.settings import Settings
+from shared.usecases.advance_database import AdvanceDatabase
+from shared.usecases.advance_tenant import AdvanceTenant
+from shared.usecases.overviews import PoolRow, pool_rows
+from shared.usecases.publish_worker import PublishWorker
+from shared.usecases.refill_pool import RefillPool
+from shared.usecases.sweep import Sweep
+from shared.usecases.worker_code import WorkerCode
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "cli-test"
+ADMIN = "whsec_" + base64.b64encode(b"a" * 32).decode()
+NOTES = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let moto warn, in this process, of what it skips: `deploy` makes it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore::UserWarning:moto"))
+
+
+@dataclass
+class Ran:
+    """What a run of the command line left: its exit status and both outputs."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def data(self) -> Any:
+        """Standard output as JSON: it must be nothing else."""
+        return json.loads(self.stdout)
+
+
+def run(*arguments: str, **environ: str) -> Ran:
+    """Run the command line in this process."""
+    with warnings.catch_warnings():
+        # Connections that a run leaves open are closed by the end of its process.
+        warnings.simplefilter("ignore", ResourceWarning)
+        result = CliRunner().invoke(main, list(arguments), env=environ)
+        forget_connections()
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+def forget_connections() -> None:
+    """Close what a run left open, as the end of its process would."""
+    boto3.DEFAULT_SESSION = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Have environment variables, and everything as before afterwards."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        forget_connections()
+
+
+@dataclass
+class LambdaDoor:
+    """Lambda's Invoke: runs what a test puts here, and tells what it was asked."""
+
+    answer: Callable[[dict[str, Any]], tuple[Any, bool]] = lambda _: (None, False)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, environ: Any, start: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        payload = json.loads(body or b"{}")
+        self.asked.append({"path": environ["PATH_INFO"], "payload": payload})
+        answer, failed = self.answer(payload)
+        headers = [("Content-Type", "application/json")]
+        if failed:
+            headers.append(("X-Amz-Function-Error", "Unhandled"))
+        start("200 OK", headers)
+        return [json.dumps(answer).encode()]
+
+
+@dataclass
+class Front:
+    """AWS in this process: Invoke goes to the door, everything else to moto."""
+
+    moto: Any
+    door: LambdaDoor
+
+    def __call__(self, environ: Any, start: Any) -> Any:
+        invoked = environ["PATH_INFO"].endswith("/invocations")
+        return (self.door if invoked else self.moto)(environ, start)
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        return
+
+
+@dataclass
+class Stack:
+    """One deployed stack and the folder whose `.d1fleet/stack.json` names it."""
+
+    folder: Path
+    emulator: Emulator
+    endpoint_url: str
+    settings: Settings
+    outputs: dict[str, str]
+    parts: wiring.Parts
+    lambda_door: LambdaDoor
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sql(self) -> Path:
+        """The folder with the migrations that are pushed."""
+        return self.folder / "migrations"
+
+    @staticmethod
+    def run(*arguments: str, **environ: str) -> Ran:
+        """Run the command line in this process."""
+        return run(*arguments, **environ)
+
+    def aws(self, service: str) -> Any:
+        """A boto3 client of this stack's AWS."""
+        if service not in self.clients:
+            self.clients[service] = client(service, self.endpoint_url)
+        return self.clients[service]
+
+    def forget(self) -> None:
+        """Close every connection to what is about to end."""
+        for each in self.clients.values():
+            each.close()
+        self.clients.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del self.parts
+            gc.collect()
+
+    def sweep(self, payload: dict[str, Any]) -> tuple[Any, bool]:
+        """What the reconcile function does."""
+        assert payload == {"task": "sweep"}
+        report = Sweep(self.parts.control, self.parts.outside)("test")
+        return {"tenants": report.tenants, "databases": report.databases}, False
+
+    def work(self, until: Callable[[], bool], seconds: float = 60) -> None:
+        """Do the functions' work until something holds."""
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, "the work has not come to its end"
+            self._take(self.settings.work_queue_url)
+            self._take(self.settings.bind_queue_url)
+
+    def _take(self, url: str) -> None:
+        sqs = self.aws("sqs")
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+        for message in found.get("Messages", ()):
+            self._deliver(parse_message(message["Body"]), url)
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def _deliver(self, message: Any, url: str) -> None:
+        control, outside = self.parts.control, self.parts.outside
+        if message.kind == "shard" and url == self.settings.work_queue_url:
+            control.queues.wake(message.id, message.trace)
+            return
+        handlers = {
+            "tenant": AdvanceTenant(control, outside),
+            "database": AdvanceDatabase(control, outside),
+            "pool": RefillPool(control),
+            "shard": PublishWorker(control, outside, WorkerCode()),
+        }
+        handle(control, Meter("test"), handlers, message)
+
+    def pools(self) -> list[PoolRow]:
+        """How the pools stand."""
+        return pool_rows(self.parts.control)
+
+    def databases(self) -> list[Database]:
+        """The databases of the pools."""
+        state = self.parts.control.state
+        return [
+            database
+            for class_ in self.settings.database_classes
+            for status in (DatabaseStatus.READY, *MAKING)
+            for database in state.databases(class_, status)
+        ]
+
+    def fill(self) -> None:
+        """Have the pools full, and nothing on its way."""
+        if not self.full():
+            self.run("pool", "fill")
+            self.work(self.full)
+
+    def full(self) -> bool:
+        return all(row.ready >= row.target and not row.making for row in self.pools())
+
+    def active(self, tenant_id: str) -> None:
+        """Have a tenant provisioned and live."""
+        if self.status(tenant_id) == "active":
+            return
+        assert self.run("tenants", "provision", tenant_id).status == 0
+        self.work(lambda: self.status(tenant_id) == "active")
+
+    def status(self, tenant_id: str) -> str:
+        tenant = self.parts.control.state.tenant(tenant_id)
+        return tenant.status if tenant else "unknown"
+
+
+def secret_for(emulator: Emulator) -> Callable[[str], str]:
+    known = {"cloudflare-token": emulator.api_token, "router-admin": ADMIN}
+    return lambda name: known.get(name, ADMIN)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack: deployed, set up with `init`, the first migration pushed."""
+    folder = tmp_path_factory.mktemp("stack")
+    door = LambdaDoor()
+    moto = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, Front(moto, door), threaded=True, request_handler=Quiet)
+    endpoint_url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    with Emulator(folder / "cloudflare") as emulator:
+        emulator.start()
+        try:
+            compiled = compile_template(
+                ROOT / "template.yaml",
+                {
+                    "FLEET": "clit",
+                    "CLOUDFLARE_ACCOUNT_ID": emulator.account.account_id,
+                    "CLOUDFLARE_API_URL": emulator.base_url,
+                    "WORKERS_DEV_URL": f"{emulator.workers_url}/{{script}}",
+                    "DATABASE_CLASSES": "weur,eu",
+                    "POOL_TARGET": "2",
+                    "SHARD_CAPACITY": "200",
+                },
+            )
+            made = deploy(
+                compiled,
+                stack=NAME,
+                endpoint_url=endpoint_url,
+                secret_value=secret_for(emulator),
+                extra_outputs={},
+            )
+            settings = Settings.from_env(made.functions[0].environment)
+            forget_connections()
+            (folder / "migrations").mkdir()
+            (folder / "migrations" / "0001_notes.sql").write_text(NOTES)
+            (folder / ".d1fleet").mkdir()
+            (folder / ".d1fleet" / "stack.json").write_text(
+                json.dumps({"aws": {"endpoint_url": endpoint_url, "region": "us-east-1"}})
+            )
+            with environment(
+                AWS_ENDPOINT_URL=endpoint_url,
+                AWS_ACCESS_KEY_ID="local",
+                AWS_SECRET_ACCESS_KEY="local",
+                AWS_DEFAULT_REGION="us-east-1",
+            ):
+                parts = wiring.build("test", settings)
+                stack = Stack(
+                    folder, emulator, endpoint_url, settings, dict(made.outputs), parts, door
+                )
+                del parts
+                door.answer = stack.sweep
+                gc.collect()
+                gc.freeze()  # or each run's collection would look through all of moto again
+                yield stack
+                gc.unfreeze()
+                stack.forget()
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+@pytest.fixture
+def stack(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """The stack, set up, seen from its folder, with the first migration pushed."""
+    monkeypatch.chdir(deployed.folder)
+    with environment():
+        if deployed.parts.control.fleet.read() is None:
+            assert run("init", "--json").status == 0
+            assert run("migrations", "push", str(deployed.sql)).status == 0
+        yield deployed
+        deployed.lambda_door.answer = deployed.sweep
+
+
+@pytest.fixture
+def cli() -> Callable[..., Ran]:
+    """The command line."""
+    return run
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A folder without a stack, and no AWS account anywhere."""
+    monkeypatch.chdir(tmp_path)
+    with environment(AWS_EC2_METADATA_DISABLED="true", AWS_CONFIG_FILE=os.devnull):
+        for name in list(os.environ):
+            if name.startswith("AWS_") and name not in {
+                "AWS_EC2_METADATA_DISABLED",
+                "AWS_CONFIG_FILE",
+            }:
+                del os.environ[name]
+        yield tmp_path

@@ -1,0 +1,76 @@
+"""`d1fleet pool`: how many databases are ready, why not more, and making more."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.workerd
+
+FIELDS = {
+    *["class", "target", "ready", "making", "claimed", "waiting", "quarantined", "reason"],
+    "blocked_since",
+}
+
+
+def test_the_status_has_a_row_a_class(stack: Any) -> None:
+    """Each class with its target and its counts, in the order of the setting."""
+    stack.fill()
+    ran = stack.run("pool", "status", "--json")
+    assert ran.status == 0
+    assert [row["class"] for row in ran.data] == ["weur", "eu"]
+    for row in ran.data:
+        assert set(row) == FIELDS
+        assert (row["target"], row["ready"], row["making"]) == (2, 2, 0)
+        assert (row["reason"], row["blocked_since"]) == (None, None)
+
+
+def test_a_claim_is_counted_and_made_up_for(stack: Any) -> None:
+    """A tenant takes one from the pool, and filling brings another."""
+    stack.fill()
+    before = stack.run("pool", "status", "--json").data[0]
+    stack.active("org_pool_claim")
+    stack.fill()
+    after = stack.run("pool", "status", "--json").data[0]
+    assert (after["ready"], after["claimed"]) == (2, before["claimed"] + 1)
+
+
+def test_one_class_can_be_filled_alone(stack: Any) -> None:
+    """Only what was named is printed; a class that the fleet has not is refused."""
+    ran = stack.run("pool", "fill", "eu", "--json")
+    assert [row["class"] for row in ran.data] == ["eu"]
+    ran = stack.run("pool", "fill", "oc")
+    assert ran.status == 1
+    assert "no class oc" in ran.stderr
+    stack.fill()
+
+
+def test_waiting_ends_at_once_when_the_pool_is_full(stack: Any) -> None:
+    """A full pool ends with 0; one that nobody fills ends with 2 when the time is up."""
+    stack.fill()
+    assert stack.run("pool", "fill", "--wait", "30").status == 0
+    stack.run("tenants", "provision", "org_pool_wait")
+    ran = stack.run("pool", "fill", "weur", "--wait", "1", "--json")
+    assert (ran.status, ran.data[0]["ready"]) == (2, 1)
+    stack.fill()
+
+
+def test_a_full_account_is_told_and_filling_tries_again(stack: Any) -> None:
+    """The reason stands in the status until somebody mends it and fills."""
+    stack.fill()
+    account = stack.emulator.account
+    account.databases, before = 0, account.databases
+    try:
+        stack.run("tenants", "provision", "org_pool_full")
+        stack.work(lambda: any(row.reason for row in stack.pools()))
+        row = stack.run("pool", "status", "--json").data[0]
+        assert "databases" in row["reason"]
+        assert row["blocked_since"].endswith("Z")
+        checks = stack.run("doctor", "--json")
+        assert checks.status == 2
+        assert row["reason"] in [c["detail"].partition(": ")[2] for c in checks.data]
+        stack.run("pool", "fill")
+        stack.work(lambda: any(row.reason for row in stack.pools()))
+    finally:
+        account.databases = before
+    stack.fill()
+    assert stack.run("pool", "status", "--json").data[0]["reason"] is None
