@@ -51,5 +51,5 @@ QUICK: Final = Scale(
     queries=40,
     lookup_rounds=4,
     lookups=300,
-    imports=7,
+    imports=3,
 )
