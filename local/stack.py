@@ -24,6 +24,7 @@ from typing import IO, Any, Final, Self
 from local.aws.cloud import Aws, AwsFailed, clean_environment, listen
 from local.aws.deploy import Deployment, Function, client, deploy
 from local.aws.template import REGION, Compiled, TemplateRefused, compile_template, setting_names
+from local.description import describe, write_description
 from local.emulator import Cloudflare, CloudflareFailed, Doors
 from local.functions import schedules
 from local.functions.environment import Launch, Result
@@ -32,7 +33,6 @@ from local.functions.invoke_api import InvokeApi
 from local.functions.lambda_service import LambdaService
 from local.functions.sources import QueueSource
 from local.processes import Child, Lifeline, tail
-from local.seed import APP
 from local.serving import Served
 
 __all__ = ["Ports", "Stack", "StackFailed", "read_overrides"]
@@ -217,7 +217,14 @@ class Stack:
         self._closing.callback(served.stop)
         self._tell(f"webhooks enter at {served.url}")
         self._seed(deployment, aws.endpoint_url, lifeline, logs)
-        self._write(self._describe(deployment, aws.endpoint_url, doors, served.url, token))
+        self.description = describe(
+            deployment,
+            endpoint_url=aws.endpoint_url,
+            doors=doors,
+            webhooks_url=served.url,
+            secret=self._secret,
+        )
+        write_description(self.stack_file, self.description)
 
     def _take_folder(self) -> None:
         """Make the folder ours and empty."""
@@ -337,48 +344,6 @@ class Stack:
                 raise StackFailed(ended)
         if child.exit_status != 0:
             raise StackFailed(f"the fleet can't be set up: {tail(child.log, 1)}")
-
-    def _describe(
-        self, deployment: Deployment, endpoint_url: str, doors: Doors, webhooks: str, token: str
-    ) -> dict[str, Any]:
-        amazon = f"https://sqs.{REGION}.amazonaws.com"
-        outputs = {k: v.replace(amazon, endpoint_url) for k, v in deployment.outputs.items()}
-        names = [name.removeprefix(f"{deployment.stack}/") for name in deployment.secrets]
-        return {
-            "webhooks_url": webhooks,
-            "app_url": f"{doors.workers_url}/{APP}",
-            "console_url": None,
-            "cloudflare": {
-                "base_url": doors.base_url,
-                "account_id": doors.account_id,
-                "api_token": token,
-                "control_url": doors.control_url,
-                "workers_url": doors.workers_url,
-            },
-            "aws": {
-                "endpoint_url": endpoint_url,
-                "region": REGION,
-                "stack_name": deployment.stack,
-                "table": outputs["TableName"],
-                "queues": {
-                    "work": outputs["WorkQueueUrl"],
-                    "work_dlq": outputs["WorkDlqUrl"],
-                    "bind": outputs["BindQueueUrl"],
-                    "bind_dlq": outputs["BindDlqUrl"],
-                },
-                "topic_arn": outputs["AlertTopicArn"],
-                "bucket": outputs["BucketName"],
-            },
-            "secrets": {name: self._secret(name) for name in names if "/" in name},
-        }
-
-    def _write(self, description: dict[str, Any]) -> None:
-        self.description = description
-        unfinished = self.folder / "stack.json.new"
-        # It holds secrets, though they open nothing but this stack.
-        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as f:
-            json.dump(description, f, indent=2)
-        unfinished.rename(self.stack_file)
 
 
 def _listen(what: str, port: int) -> socket.socket:
