@@ -7,15 +7,18 @@ last to reach the dead letter queue.
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from shared.aws.queues import MAX_DELAY
 from shared.domain.messages import Kind, Message
 from shared.domain.outcomes import Done, GaveUp, Outcome, RetryLater
-from shared.errors import Permanent
+from shared.errors import Permanent, Transient
 from shared.observability import Meter
 from shared.usecases.context import Control
 
 __all__ = ["Handler", "handle"]
+
+TABLE_WAIT: Final = 30.0
 
 Handler = Callable[[Message], Outcome]
 
@@ -33,7 +36,11 @@ def handle(
     handler = handlers.get(message.kind)
     if handler is None:
         raise Permanent(f"this queue takes no messages of kind {message.kind}")
-    outcome = handler(message)
+    try:
+        outcome = handler(message)
+    except Transient as error:
+        # The state table itself does not answer: no bug, and nothing for the dead letters.
+        outcome = RetryLater(max(TABLE_WAIT, error.retry_after or 0), str(error), message.token)
     extra = {"kind": message.kind, "subject": message.id, "trace": message.trace}
     match outcome:
         case Done():

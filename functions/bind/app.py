@@ -23,6 +23,16 @@ __all__ = ["handler"]
 logger = make_logger("bind")
 
 
+class Batch(BatchProcessor):
+    """Leave what crashed in the queue, and say so: a partial answer is no error to Lambda."""
+
+    def failure_handler(self, record: Any, exception: Any) -> Any:
+        """Log a crash with its traceback, and count it."""
+        logger.error("crashed", exc_info=exception)
+        Meter("bind").count("Crashed")
+        return super().failure_handler(record, exception)
+
+
 @cache
 def _parts() -> Parts:
     return build("bind")
@@ -41,7 +51,8 @@ def _publish(record: SQSRecord) -> None:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Publish the Worker that a message names; a crash leaves the message to come back."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    _parts()  # what is missing or wrong in the settings fails the call, in one line
+    processor = Batch(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(
         event=event, record_handler=_publish, processor=processor, context=context
     )

@@ -26,6 +26,16 @@ __all__ = ["handler"]
 logger = make_logger("provision")
 
 
+class Batch(BatchProcessor):
+    """Leave what crashed in the queue, and say so: a partial answer is no error to Lambda."""
+
+    def failure_handler(self, record: Any, exception: Any) -> Any:
+        """Log a crash with its traceback, and count it."""
+        logger.error("crashed", exc_info=exception)
+        Meter("provision").count("Crashed")
+        return super().failure_handler(record, exception)
+
+
 @cache
 def _parts() -> Parts:
     return build("provision")
@@ -69,7 +79,8 @@ def _message(record: SQSRecord) -> Message:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Work through a batch of the work queue; report only what crashed."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    _parts()  # what is missing or wrong in the settings fails the call, in one line
+    processor = Batch(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(
         event=event, record_handler=_work, processor=processor, context=context
     )

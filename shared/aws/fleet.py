@@ -46,7 +46,8 @@ class FleetStore:
             Transient: `init` has not run yet; whatever asks may wait for it.
         """
         fleet = self.read()
-        if fleet is None:
+        # Half of an identity is none: whoever acted on it could act on another fleet's things.
+        if fleet is None or not (fleet.directory_id and fleet.router_url):
             raise Transient("this fleet is not set up yet: run `d1fleet init`", retry_after=30)
         return fleet
 

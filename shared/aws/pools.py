@@ -6,6 +6,7 @@ held raises `wanted`; the holder looks again before it lets go.
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -121,6 +122,18 @@ class Pools:
         except Conflict:
             return False
         return True
+
+    def let_go(self, lease: Lease, recent: Sequence[str]) -> None:
+        """Let go of the right to refill though more is wanted: another message goes on."""
+        mine = Condition("the lease is ours", "lease_token = :token")
+        update = Update(
+            self._key(lease.class_),
+            "SET recent = :recent REMOVE lease_until, lease_token",
+            values={":recent": list(recent), ":token": lease.token},
+            condition=mine,
+        )
+        with suppress(Conflict):  # it ran out, and somebody else has it
+            self._table.write(update)
 
     def wanted(self, lease: Lease) -> Lease:
         """Return the lease with the present count of askers."""

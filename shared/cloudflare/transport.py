@@ -40,7 +40,7 @@ _HIDDEN: Final = "[hidden]"
 
 M = TypeVar("M", bound=BaseModel)
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("d1fleet")
 
 
 class Permits(Protocol):

@@ -52,7 +52,7 @@ def error_of(op: str, response: httpx.Response) -> ControlPlaneError:
         case 401, _:
             return SignatureRefused(
                 f"the router rejects our signature ({name}: {message}): is the secret router-admin "
-                "the same on both sides, and this clock right? `d1fleet init` puts it on the router"
+                "the same on both sides, and this clock right? The next sweep puts it on the router"
             )
         case 404, _:
             return NoAdminDoor(

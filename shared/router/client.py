@@ -37,7 +37,7 @@ MOST_INSPECTED: Final = 100
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("d1fleet")
 
 
 class RouterClient:

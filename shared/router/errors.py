@@ -5,9 +5,9 @@ ControlPlaneError
 │   └── RouterUnavailable      no connection, 5xx, nonsense: every operation may be sent again
 │       ├── ShardUnknown       the router has no binding to that shard yet
 │       ├── BindingMissing     the running shard does not serve that database yet
-│       └── TenantNotReady     the router could not answer from the tenant's own database
+│       ├── TenantNotReady     the router could not answer from the tenant's own database
+│       └── SignatureRefused   401: secrets differ while one is rotated
 └── Permanent
-    ├── SignatureRefused       401
     ├── NoAdminDoor            404
     ├── WrongFleet             the router belongs to another fleet, or answers for another script
     ├── OwnerConflict          a database has another owner, for ever
@@ -49,8 +49,8 @@ class TenantNotReady(RouterUnavailable):
     """Say that the router could not answer from the tenant's own database."""
 
 
-class SignatureRefused(Permanent):
-    """Say that the router does not take our signature."""
+class SignatureRefused(RouterUnavailable):
+    """Say that the router does not take our signature: a rotation that is under way passes."""
 
 
 class NoAdminDoor(Permanent):

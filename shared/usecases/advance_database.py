@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from shared.aws.items import Change, database_of, slot_put
-from shared.cloudflare.errors import NameTaken
+from shared.cloudflare.errors import BadToken, CloudflareConflict, NameTaken, WrongAccount
 from shared.cloudflare.models import Database as D1Database
 from shared.domain.budget import Lane
-from shared.domain.database import Database, DatabaseStatus
+from shared.domain.database import MAKING, Database, DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.outcomes import Done, GaveUp, Outcome
 from shared.domain.plan import (
@@ -36,6 +36,8 @@ __all__ = ["AdvanceDatabase"]
 STEPS: Final = 6
 WAIT_FOR_BINDING: Final = timedelta(minutes=10)
 OLDEST: Final = 10
+WAITING_SEEN: Final = 200
+BAD_TOKEN_WAIT: Final = 300.0
 
 log = logging.getLogger("d1fleet")
 
@@ -58,19 +60,25 @@ class AdvanceDatabase:
             database = database_of(item)
             if database.attempts > MAX_ATTEMPTS:
                 reason = "ten attempts were cut off: see the logs"
-                return self._quarantine(database, reason, message.trace, retry_as=None)
+                retry_as = database.status if database.status in MAKING else None
+                return self._quarantine(database, reason, message.trace, retry_as=retry_as)
             try:
                 return self._steps(database, message.trace)
+            except CloudflareConflict as error:
+                current = control.state.database(message.id)
+                return wait_after(control, current or database, Transient(str(error)))
             except Conflict as conflict:
                 log.info("somebody else was quicker: %s", conflict.condition)
                 tries += 1
                 if tries == MAX_CONFLICTS:
-                    return wait(control, database, after=2, why="the database is contended")
+                    return wait_after(control, database, Transient(conflict.condition))
             except Transient as error:
                 current = control.state.database(message.id)
                 return wait_after(control, current or database, error)
             except Permanent as error:
                 current = control.state.database(message.id) or database
+                if current.status is not database.status:
+                    return Done()  # somebody else brought it further: this attempt is out of date
                 return self._give_up(current, error, message.trace)
 
     def _steps(self, database: Database, trace: str) -> Outcome:
@@ -96,6 +104,7 @@ class AdvanceDatabase:
     # Creating
 
     def _create(self, database: Database, look_first: bool, trace: str) -> Database:
+        self.control.fleet.get()  # nothing is made before the fleet is ours
         lane = Lane.SIGNUP if self._somebody_waits(database.class_) else Lane.REFILL
         d1 = self.outside.cloudflare().on(lane).d1
         found = d1.get(database.name) if look_first else None
@@ -141,7 +150,7 @@ class AdvanceDatabase:
             control.pools.unblock(database.class_)
             enqueue_quietly(control, "pool", database.class_, trace=trace)
         fresh = {"schema_version": head, "reason": None}
-        for hint in control.state.tenants(TenantStatus.PENDING, limit=OLDEST):
+        for hint in self._waiting(database.class_)[:OLDEST]:
             tenant = control.state.tenant(hint.tenant_id)
             if tenant is not None and self._give(database, tenant, head, trace):
                 return Done()
@@ -195,6 +204,10 @@ class AdvanceDatabase:
         retry_as = database.status if making else None
         if making:
             self._block(database, error.reason)
+        if isinstance(error, BadToken | WrongAccount):
+            # No fault of this database, and nothing was sent: it goes on with the next token.
+            refused = Transient(error.reason, retry_after=BAD_TOKEN_WAIT)
+            return wait_after(self.control, database, refused)
         return self._quarantine(database, error.reason, trace, retry_as=retry_as)
 
     def _block(self, database: Database, reason: str) -> None:
@@ -229,5 +242,10 @@ class AdvanceDatabase:
         return GaveUp(reason)
 
     def _somebody_waits(self, class_: str) -> bool:
-        waiting = self.control.state.tenants(TenantStatus.PENDING, limit=OLDEST)
-        return any(tenant.class_ == class_ for tenant in waiting)
+        return bool(self._waiting(class_))
+
+    def _waiting(self, class_: str) -> list[Tenant]:
+        """Return tenants of a class that wait for a database, who waited longest first."""
+        hints = self.control.state.tenants(TenantStatus.PENDING, limit=WAITING_SEEN)
+        found = [tenant for tenant in hints if tenant.class_ == class_]
+        return sorted(found, key=lambda tenant: tenant.status_since)

@@ -21,6 +21,7 @@ from shared.domain.plan import (
 )
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Conflict, Permanent, Transient
+from shared.router.errors import MigrationFailed
 from shared.router.models import DirectoryRow
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
@@ -33,6 +34,8 @@ __all__ = ["AdvanceTenant"]
 
 STEPS: Final = 12
 WAIT_FOR_DATABASE: Final = 10.0
+
+_MAY_FAIL: Final = frozenset({TenantStatus.PENDING, TenantStatus.ACTIVATING})
 
 log = logging.getLogger("d1fleet")
 
@@ -61,13 +64,19 @@ class AdvanceTenant:
                 log.info("somebody else was quicker: %s", conflict.condition)
                 tries += 1
                 if tries == MAX_CONFLICTS:
-                    return wait(control, tenant, after=2, why="the tenant is contended")
+                    return wait_after(control, tenant, Transient(conflict.condition))
             except Transient as error:
                 current = control.state.tenant(message.id)
                 return wait_after(control, current or tenant, error)
             except Permanent as error:
                 current = control.state.tenant(message.id)
-                return self._fail(current or tenant, error.reason, message.trace)
+                # A wrong migration is the pool's trouble too: mended, the tenant goes on by itself.
+                return self._fail(
+                    current or tenant,
+                    error.reason,
+                    message.trace,
+                    by_pool=isinstance(error, MigrationFailed),
+                )
 
     def _steps(self, tenant: Tenant, trace: str) -> Outcome:
         routed: str | None = None
@@ -96,7 +105,8 @@ class AdvanceTenant:
                 case Fail(reason=reason):
                     return self._fail(tenant, reason, trace, by_pool=True)
                 case MigrateFirst():
-                    tenant = self._migrate(tenant, head, trace)
+                    tenant = self._migrate(tenant, trace)
+                    head = tenant.schema_version
                 case PublishRoute(state=state):
                     routed = self._publish(tenant, state)
                 case SettleRoute(state=state):
@@ -108,15 +118,17 @@ class AdvanceTenant:
         raise Transient("the tenant takes more steps than one attempt has")
 
     def _await_database(self, tenant: Tenant) -> Outcome:
+        if tenant.class_ not in self.control.settings.database_classes:
+            raise Permanent(f"add class {tenant.class_} to DATABASE_CLASSES again, or none is made")
         # The database that is made for it comes to it by itself; looking again is the second line,
         # and seldom: hundreds may wait at once, and each look is work that the makers don't do.
         after = min(60.0, WAIT_FOR_DATABASE * 2 ** min(tenant.failures, 3))
         why = "no database is ready yet"
         return wait(self.control, tenant, after=after, why=why, failures=tenant.failures + 1)
 
-    def _migrate(self, tenant: Tenant, head: str, trace: str) -> Tenant:
+    def _migrate(self, tenant: Tenant, trace: str) -> Tenant:
         database = self._database(tenant)
-        migrate_to_head(self.outside, database)
+        head = migrate_to_head(self.outside, database)
         control, now = self.control, self.control.now()
         line = control.line("migrated", why=f"to {head}", trace=trace)
         after = tenant.changed(now, schema_version=head)
@@ -180,8 +192,9 @@ class AdvanceTenant:
 
     def _fail(self, tenant: Tenant, reason: str, trace: str, *, by_pool: bool = False) -> Outcome:
         """Store the reason where people look, alert once, and tell the app that it has to wait."""
-        if tenant.status is TenantStatus.FAILED:
-            log.error("a failed tenant can't be routed: %s", reason)
+        if tenant.status not in _MAY_FAIL:
+            # What was decided about it stands (closing above all); only the app is not told yet.
+            log.error("a tenant that is %s can't be routed: %s", tenant.status, reason)
             return wait(self.control, tenant, after=600, why=reason, failures=tenant.failures)
         control, now = self.control, self.control.now()
         alert = alert_put(

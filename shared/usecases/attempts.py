@@ -5,6 +5,7 @@ Waiting and failures of the other side are written down, so they never count tow
 """
 
 import logging
+import random
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ __all__ = ["MAX_ATTEMPTS", "MAX_CONFLICTS", "wait", "wait_after"]
 
 MAX_ATTEMPTS: Final = 10
 MAX_CONFLICTS: Final = 4
+MOST_FOR_PERMIT: Final = 60.0
 
 log = logging.getLogger("d1fleet")
 
@@ -35,7 +37,11 @@ def wait(
 
 def wait_after(control: Control, record: Record, error: Transient) -> Outcome:
     """Write down that the attempt failed in a way that passes, and return so."""
-    failures = record.failures if isinstance(error, NoPermit) else record.failures + 1
+    failures = record.failures + 1
     fields = {"uncertain": True} if isinstance(error, OutcomeUnknown) else {}
     after = backoff(failures, error.retry_after)
+    if isinstance(error, NoPermit):
+        after = max(min(after, MOST_FOR_PERMIT), error.retry_after or 0)
+    # Spread: hundreds that were refused together must not come back together.
+    after *= 1 + random.random() / 2
     return wait(control, record, after=after, why=str(error), failures=failures, **fields)

@@ -21,6 +21,7 @@ from shared.domain.outcomes import Done, GaveUp, RetryLater
 from shared.domain.worker import GENERATION, Role, Worker
 from shared.errors import Conflict, Permanent, Transient
 from shared.usecases.context import Control
+from shared.usecases.fill_pool import fill_pools
 from shared.usecases.outside import Outside
 from shared.usecases.publish_worker import PublishWorker
 from shared.usecases.refill_pool import open_shard
@@ -68,8 +69,8 @@ class InitFleet:
         if not self.control.pools.shards():
             open_shard(self.control, 1, "init")
             self.tell("opened the first shard")
-        for class_ in self.control.settings.database_classes:
-            self.control.enqueue("pool", class_, trace="init")
+        # Whatever stopped the pools before there was a fleet is over now.
+        fill_pools(self.control, (), "init")
         return fleet
 
     def _check_token(self, cloudflare: LaneClient) -> None:
@@ -128,7 +129,7 @@ class InitFleet:
             try:
                 store.create(fleet)
             except Conflict:
-                fleet = store.get()
+                fleet = store.read() or fleet
             else:
                 self.tell(f"gave fleet {settings.fleet} its identity")
         if (fleet.fleet, fleet.account_id) != (settings.fleet, settings.cloudflare_account_id):
@@ -141,6 +142,11 @@ class InitFleet:
     def _directory(self, cloudflare: LaneClient, fleet: Fleet, address: str) -> Fleet:
         name = directory_name(fleet.fleet)
         found = cloudflare.d1.get(name)
+        if fleet.directory_id and (found is None or found.uuid != fleet.directory_id):
+            raise Permanent(
+                f"the directory {name} that this fleet had is gone: ask Cloudflare's support for "
+                "it; an empty one would forget who owns which database"
+            )
         if found is None:
             found = cloudflare.d1.create(name, self.control.settings.default_class)
             self.tell(f"created the directory {name}")

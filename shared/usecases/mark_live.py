@@ -20,7 +20,7 @@ def mark_live(
     """Move the databases that a shard serves now on, many in one transaction.
 
     Raises:
-        Conflict: one of them was being moved by somebody else; the others are done.
+        Conflict: one of them was being moved by somebody else; the next message does the rest.
     """
     by_ulid = {slot.ulid: slot for slot in slots}
     for start in range(0, len(ulids), TOGETHER):

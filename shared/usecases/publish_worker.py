@@ -5,22 +5,23 @@ Worker whether it serves it; and only then wakes the databases that waited. A me
 one publish and asks once: what is not so yet is asked again by the next message.
 """
 
+import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
-from shared.aws.items import Change, slot_put
+from shared.aws.items import Change
 from shared.aws.table import Condition, Update
 from shared.cloudflare.errors import (
     BoundDatabaseMissing,
+    CloudflareConflict,
     InvalidBinding,
     VersionNotDeployed,
     WorkerNotFound,
 )
 from shared.cloudflare.workers import Workers
 from shared.domain.budget import Lane
-from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.names import is_binding, router_script
 from shared.domain.outcomes import Done, Outcome
@@ -44,8 +45,9 @@ from shared.domain.worker import (
     missing_bindings,
     plan_publish,
 )
-from shared.errors import Conflict, Permanent, Transient
+from shared.errors import Conflict, NoPermit, Permanent, Transient
 from shared.usecases.context import Control, backoff
+from shared.usecases.leave_out_missing import leave_out_missing
 from shared.usecases.mark_live import mark_live
 from shared.usecases.outside import Outside
 from shared.usecases.wait_for_worker import (
@@ -60,7 +62,11 @@ __all__ = ["PublishWorker"]
 
 STEPS: Final = 8
 DIRECTORY: Final = "D1FLEET_DIRECTORY"
+FLEET_UID: Final = "D1FLEET_FLEET_UID"
 ASK_AGAIN: Final = 1.0
+ASK_AT_LEAST: Final = 60.0
+NOT_LIVE_ALERT: Final = 600.0
+MOST_WRITES: Final = 100
 
 log = logging.getLogger("d1fleet")
 
@@ -69,14 +75,24 @@ log = logging.getLogger("d1fleet")
 class Wanted:
     """What a pool Worker should have: `bindings` by name, `leaving` to be dropped.
 
-    `secrets` are put where they are missing and otherwise left alone.
+    `slots` are those of a shard; `urgent` says that somebody waits for one of them. `secrets` are
+    texts that the Worker is given by name.
     """
 
     bindings: Mapping[str, Binding]
     leaving: frozenset[str]
     slots: tuple[Slot, ...]
     urgent: bool
-    secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> Mapping[str, Binding]:
+        """Return what tells one publish from another; secrets only by their digest."""
+        digests = {
+            name: {"type": "secret_text", "digest": hashlib.sha256(text.encode()).hexdigest()}
+            for name, text in self.secrets.items()
+        }
+        return {**self.bindings, **digests}
 
 
 @dataclass(frozen=True)
@@ -94,23 +110,33 @@ class PublishWorker:
         if worker is None:
             log.warning("no such pool Worker: %s", message.id)
             return Done()
+        if worker.unfinished and worker.wake_at is not None and control.now() < worker.wake_at:
+            # Somebody waits already for it to settle: looking costs a call each time.
+            return Done()
         try:
             return self._steps(worker, message.trace)
         except WorkerNotFound:
             return self._begin_anew(worker)
+        except CloudflareConflict as error:
+            return self._failed(worker, Transient(str(error)))
         except Conflict as conflict:
             log.info("looking at %s again: %s", worker.script, conflict.condition)
             return wait_for_worker(self.control, worker, 1.0, conflict.condition)
         except VersionNotDeployed as error:
-            return wait_for_people(control, worker, str(error))
+            return wait_for_people(control, worker, "shard_rollout", str(error))
+        except NoPermit as error:
+            return wait_for_worker(control, worker, max(1.0, error.retry_after or 0), str(error))
         except Transient as error:
-            failures = worker.failures + 1
-            count_failure(control, worker, failures)
-            return wait_for_worker(
-                self.control, worker, backoff(failures, error.retry_after), str(error)
-            )
+            return self._failed(worker, error)
         except Permanent as error:
-            return give_up(control, worker, error.reason)
+            return give_up(control, worker, type(error).__name__, error.reason)
+
+    def _failed(self, worker: Worker, error: Transient) -> Outcome:
+        """Wait longer with each failure in a row."""
+        failures = worker.failures + 1
+        count_failure(self.control, worker, failures)
+        seconds = backoff(failures, error.retry_after)
+        return wait_for_worker(self.control, worker, seconds, str(error))
 
     def _steps(self, worker: Worker, trace: str) -> Outcome:
         looked = False
@@ -119,7 +145,7 @@ class PublishWorker:
         for _ in range(STEPS):
             action = plan_publish(
                 worker,
-                desired=wanted.bindings,
+                desired=wanted.content,
                 slots=wanted.slots,
                 code=code,
                 urgent=wanted.urgent,
@@ -141,9 +167,7 @@ class PublishWorker:
                 case AskRunning():
                     seen = self._ask(worker)
                     if seen is None:
-                        return wait_for_worker(
-                            self.control, worker, ASK_AGAIN, "the running Worker is older"
-                        )
+                        return self._ask_later(worker)
                     worker = seen
                 case MarkLive(ulids=ulids):
                     mark_live(self.control, worker.script, wanted.slots, ulids, trace)
@@ -153,6 +177,16 @@ class PublishWorker:
         return wait_for_worker(
             self.control, worker, ASK_AGAIN, "more to do than one attempt has steps"
         )
+
+    def _ask_later(self, worker: Worker) -> Outcome:
+        """Ask again, the later the longer it takes; after a while a person should look."""
+        now = self.control.now()
+        waited = (now - (worker.published_at or now)).total_seconds()
+        seconds = min(ASK_AT_LEAST, max(ASK_AGAIN, waited / 10))
+        why = f"the running Worker is older than generation {worker.published_generation}"
+        if waited > NOT_LIVE_ALERT:
+            return wait_for_people(self.control, worker, "generation_not_live", why, seconds)
+        return wait_for_worker(self.control, worker, seconds, why)
 
     def _begin_anew(self, worker: Worker) -> Outcome:
         """Upload a Worker again that somebody deleted; what it is bound to is in the table."""
@@ -199,7 +233,7 @@ class PublishWorker:
             if shard is not None and shard.status == "uploaded":
                 name = f"SHARD_{room.number}"
                 bindings[name] = {"type": "service", "name": name, "service": room.script}
-        secrets = {"D1FLEET_ADMIN_SECRET": self.outside.admin_secret}
+        secrets = {"D1FLEET_ADMIN_SECRET": self.outside.admin_secret()}
         return Wanted(bindings, frozenset(), (), urgent=True, secrets=secrets)
 
     def _somebody_waits(self) -> bool:
@@ -208,7 +242,7 @@ class PublishWorker:
     def _texts(self, worker: Worker, generation: int, code: str) -> dict[str, str]:
         return {
             GENERATION: str(generation),
-            "D1FLEET_FLEET_UID": self.control.fleet.get().uid,
+            FLEET_UID: self.control.fleet.get().uid,
             "D1FLEET_SCRIPT": worker.script,
             "D1FLEET_CODE": code,
         }
@@ -218,18 +252,23 @@ class PublishWorker:
     def _publish(
         self, worker: Worker, wanted: Wanted, code: str, trace: str, *, upload: bool
     ) -> Worker:
-        worker = self._begin(worker, wanted)
-        texts = self._texts(worker, worker.generation, code)
         workers = self.outside.cloudflare().on(self._lane(wanted)).workers
-        existing = [] if not worker.code else workers.settings(worker.script).bindings
-        self._refuse_other_fleet(existing, texts["D1FLEET_FLEET_UID"])
-        sent = merge_bindings(existing, wanted.bindings, wanted.leaving, texts)
-        there = {binding["name"] for binding in existing}
-        sent += [
-            {"type": "secret_text", "name": name, "text": secret()}
-            for name, secret in wanted.secrets.items()
-            if name not in there
-        ]
+        try:
+            existing: Sequence[Binding] = workers.settings(worker.script).bindings
+        except WorkerNotFound:
+            if not upload:
+                raise
+            existing = []
+        self._refuse_other_fleet(worker, existing)
+        # Only now: what is written down before the first call that can fail would have to settle.
+        worker = self._begin(worker, wanted, existing)
+        texts = self._texts(worker, worker.generation, code)
+        secrets = {
+            name: {"type": "secret_text", "name": name, "text": text}
+            for name, text in wanted.secrets.items()
+        }
+        desired = {**wanted.bindings, **secrets}
+        sent = merge_bindings(existing, desired, wanted.leaving, texts)
         note = f"d1fleet generation {worker.generation}"
         try:
             if upload:
@@ -238,7 +277,7 @@ class PublishWorker:
             else:
                 workers.patch_settings(worker.script, sent, message=note)
         except BoundDatabaseMissing as error:
-            self._leave_out_missing(worker, wanted, str(error))
+            leave_out_missing(self.control, self.outside, worker.script, wanted.slots, str(error))
             raise Transient("a database of the set was not found", retry_after=5) from error
         except InvalidBinding as error:
             raise Permanent(
@@ -247,26 +286,31 @@ class PublishWorker:
         seen = workers.settings(worker.script).bindings
         return self._confirmed(worker, wanted, code, sent=sent, seen=seen, trace=trace)
 
-    def _begin(self, worker: Worker, wanted: Wanted) -> Worker:
-        """Write down the next generation, and in each new slot that this one contains it."""
+    def _begin(self, worker: Worker, wanted: Wanted, existing: Sequence[Binding]) -> Worker:
+        """Write down the next generation, and in each new slot that this one contains it.
+
+        It is above the running one, too: the table may have been restored to an earlier time.
+        """
         now = self.control.now()
         after = worker.changed(
             now,
-            generation=worker.generation + 1,
+            generation=max(worker.generation, _generation_of(existing)) + 1,
             settle_until=now + self.control.settings.publish_settle,
             failures=worker.failures,
         )
         self.control.state.commit(Change(worker, after))
-        for slot in wanted.slots:
-            if slot.database_id is not None and slot.generation is None and not slot.leaving:
-                self.control.state.table.write(
-                    Update(
-                        {"pk": f"WORKER#{worker.script}", "sk": f"DB#{slot.ulid}"},
-                        "SET generation = :generation",
-                        values={":generation": after.generation},
-                        condition=Condition("the slot is there", "attribute_exists(pk)"),
-                    )
-                )
+        marks = [
+            Update(
+                {"pk": f"WORKER#{worker.script}", "sk": f"DB#{slot.ulid}"},
+                "SET generation = :generation",
+                values={":generation": after.generation},
+                condition=Condition("the slot is there", "attribute_exists(pk)"),
+            )
+            for slot in wanted.slots
+            if slot.database_id is not None and slot.generation is None and not slot.leaving
+        ]
+        for start in range(0, len(marks), MOST_WRITES):
+            self.control.state.table.transact(marks[start : start + MOST_WRITES])
         return after
 
     def _confirmed(
@@ -290,7 +334,7 @@ class PublishWorker:
             now,
             code=code,
             published_generation=worker.generation,
-            published_hash=content_hash(wanted.bindings),
+            published_hash=content_hash(wanted.content),
             served_hash=bindings_hash(served),
             published_at=now,
             settle_until=None,
@@ -324,33 +368,17 @@ class PublishWorker:
         if worker.role is Role.ROUTER:
             workers.set_script_subdomain(worker.script, enabled=on_workers_dev)
 
-    def _refuse_other_fleet(self, existing: Sequence[Binding], uid: str) -> None:
-        for binding in existing:
-            if binding["name"] == "D1FLEET_FLEET_UID" and binding.get("text") != uid:
-                raise Permanent(
-                    "this pool Worker belongs to another fleet: give this stack a FLEET name of "
-                    "its own, or an account of its own"
-                )
-
-    def _leave_out_missing(self, worker: Worker, wanted: Wanted, message: str) -> None:
-        """Find which database of the set D1 does not have, and leave it out of the next publish."""
-        d1 = self.outside.cloudflare().on(Lane.REPAIR).d1
-        for slot in wanted.slots:
-            named = slot.database_id is not None and slot.database_id in message
-            fresh = slot.database_id is not None and not slot.live
-            if not named and not fresh:
-                continue
-            if slot.database_id is None or d1.get(slot.database_id) is not None:
-                continue
-            database = self.control.state.database(slot.ulid)
-            if database is None:
-                continue
-            reason = "D1 says that this database does not exist"
-            after = database.moved(DatabaseStatus.QUARANTINED, self.control.now(), reason=reason)
-            gone = slot.model_copy(update={"leaving": True})
-            self.control.state.commit(
-                Change(database, after, self.control.line("quarantined", why=reason)),
-                also=[slot_put(worker.script, gone)],
+    def _refuse_other_fleet(self, worker: Worker, existing: Sequence[Binding]) -> None:
+        """Refuse to touch a script that carries another fleet's uid, or that we never uploaded."""
+        if not existing:
+            return
+        uids = [binding.get("text") for binding in existing if binding["name"] == FLEET_UID]
+        # A deployment by hand drops our texts; then the record says that the script is ours.
+        known = uids == [self.control.fleet.get().uid] if uids else bool(worker.code)
+        if not known:
+            raise Permanent(
+                f"a Worker named {worker.script} exists and is not this fleet's: give this stack "
+                "another FLEET name, or an account of its own"
             )
 
     # Seeing it live
@@ -375,4 +403,14 @@ class PublishWorker:
 
     @staticmethod
     def _lane(wanted: Wanted) -> Lane:
-        return Lane.SIGNUP if wanted.urgent else Lane.REFILL
+        # Above the refill: what it makes is of no use before it is bound.
+        return Lane.SIGNUP if wanted.urgent else Lane.REPAIR
+
+
+def _generation_of(bindings: Sequence[Binding]) -> int:
+    """Return the generation that a Worker's settings carry, 0 without one."""
+    for binding in bindings:
+        text = str(binding.get("text", ""))
+        if binding["name"] == GENERATION and text.isdecimal():
+            return int(text)
+    return 0

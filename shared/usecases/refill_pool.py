@@ -56,6 +56,7 @@ class RefillPool:
         if class_ not in control.settings.database_classes:
             log.warning("no such class of databases: %s", class_)
             return Done()
+        control.fleet.get()  # nothing is made before the fleet is ours
         if self._was_looked_at(class_):
             return Done()
         control.pools.ask(class_)
@@ -77,8 +78,9 @@ class RefillPool:
             if len(begun) - len(lease.recent) >= AT_ONCE:
                 break
             lease = control.pools.wanted(lease)
+        # Let go first: a message that comes while the lease is held is taken for done.
+        control.pools.let_go(lease, self._recent(begun))
         control.enqueue("pool", class_, trace=message.trace)
-        control.pools.release(control.pools.wanted(lease), self._recent(begun))
         return Done()
 
     def _was_looked_at(self, class_: str) -> bool:

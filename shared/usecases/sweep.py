@@ -6,16 +6,19 @@ that failed for want of databases wait for one again.
 """
 
 import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from shared.aws.items import Change
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
 from shared.domain.names import router_script
-from shared.domain.tenant import TenantStatus
+from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Role, Worker
-from shared.errors import Conflict, Transient
+from shared.errors import Conflict, ControlPlaneError, Transient
 from shared.router.models import ServedStatus
 from shared.usecases.context import Control
 from shared.usecases.outside import Outside
@@ -24,7 +27,9 @@ __all__ = ["OVERDUE", "Sweep", "SweepReport"]
 
 OVERDUE: Final = timedelta(minutes=5)
 AT_ONCE: Final = 500
-OUTBOX_AT_ONCE: Final = 200
+OUTBOX_AT_ONCE: Final = 1000
+OUTBOX_FAILURES: Final = 3
+NOT_LIVE: Final = timedelta(minutes=5)
 
 _UNSETTLED_TENANT: Final = (
     TenantStatus.PENDING,
@@ -48,6 +53,7 @@ class SweepReport:
     outbox: int = 0
     overwritten: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,24 @@ class Sweep:
         """Look through everything that could have been lost, and wake it."""
         report = SweepReport()
         now = self.control.now()
-        report.tenants = self._overdue_tenants(now, trace)
-        report.databases = self._overdue_databases(now, trace)
-        report.behind = self._databases_behind(trace)
-        report.retried = self._retry_failed_by_pool(trace)
-        report.outbox = self._outbox()
-        self._workers(now, trace, report)
-        for class_ in self.control.settings.database_classes:
-            self.control.enqueue("pool", class_, trace=trace)
+        # What helps most people comes first; no part keeps the next from its turn.
+        parts: dict[str, Callable[[], None]] = {
+            "pools": lambda: self.control.enqueue(
+                "pool", *self.control.settings.database_classes, trace=trace
+            ),
+            "tenants": lambda: setattr(report, "tenants", self._overdue_tenants(now, trace)),
+            "databases": lambda: setattr(report, "databases", self._overdue_databases(now, trace)),
+            "retried": lambda: setattr(report, "retried", self._retry_failed_by_pool(trace)),
+            "behind": lambda: setattr(report, "behind", self._databases_behind(trace)),
+            "workers": lambda: self._workers(now, trace, report),
+            "outbox": lambda: setattr(report, "outbox", self._outbox()),
+        }
+        for name, part in parts.items():
+            try:
+                part()
+            except ControlPlaneError:
+                log.exception("the sweep could not finish a part", extra={"part": name})
+                report.unfinished.append(name)
         return report
 
     def _overdue_tenants(self, now: datetime, trace: str) -> int:
@@ -76,14 +92,17 @@ class Sweep:
         for status in _UNSETTLED_TENANT:
             found = [
                 tenant.tenant_id
-                for tenant in self.control.state.tenants(
-                    status, due_before=now - OVERDUE, limit=AT_ONCE
-                )
-                if not tenant.settled
+                for tenant in islice(self._unsettled(status, now - OVERDUE), AT_ONCE)
             ]
             self.control.enqueue("tenant", *found, trace=trace)
             count += len(found)
         return count
+
+    def _unsettled(self, status: TenantStatus, due_before: datetime) -> Iterator[Tenant]:
+        """Yield tenants of a status that want attention; settled ones share its partition."""
+        for tenant in self.control.state.tenants(status, due_before=due_before):
+            if not tenant.settled:
+                yield tenant
 
     def _overdue_databases(self, now: datetime, trace: str) -> int:
         count = 0
@@ -103,31 +122,29 @@ class Sweep:
         """Wake databases of the pool that a push of migrations left behind."""
         head = self.outside.head()
         count = 0
-        for class_ in self.control.settings.database_classes:
+        for class_ in self._open_classes():
             behind = [
                 database.ulid
-                for database in self.control.state.databases(
-                    class_, DatabaseStatus.READY, limit=AT_ONCE
-                )
+                for database in self.control.state.databases(class_, DatabaseStatus.READY)
                 if database.schema_version != head
-            ]
+            ][:AT_ONCE]
             self.control.enqueue("database", *behind, trace=trace)
             count += len(behind)
         return count
 
     def _retry_failed_by_pool(self, trace: str) -> int:
         """Set tenants going again that failed for want of databases, once those can be made."""
-        open_classes = {
-            class_
-            for class_ in self.control.settings.database_classes
-            if self.control.pools.blocked(class_) is None
-        }
+        open_classes = self._open_classes()
+        failed = self.control.state.tenants(TenantStatus.FAILED)
+        hints = (hint for hint in failed if hint.failed_by_pool and hint.class_ in open_classes)
         count = 0
-        for hint in self.control.state.tenants(TenantStatus.FAILED, limit=AT_ONCE):
+        for hint in islice(hints, AT_ONCE):
             tenant = self.control.state.tenant(hint.tenant_id)
-            if tenant is None or not tenant.failed_by_pool or tenant.class_ not in open_classes:
+            if tenant is None or not tenant.failed_by_pool:
                 continue
-            after = tenant.moved(TenantStatus.PENDING, self.control.now(), reason=None)
+            owns = tenant.database_ulid is not None
+            to = TenantStatus.ACTIVATING if owns else TenantStatus.PENDING
+            after = tenant.moved(to, self.control.now(), reason=None)
             line = self.control.line("retried", why="databases can be made again", trace=trace)
             try:
                 self.control.state.commit(Change(tenant, after, line))
@@ -137,13 +154,23 @@ class Sweep:
             count += 1
         return count
 
+    def _open_classes(self) -> list[str]:
+        pools = self.control.pools
+        return [c for c in self.control.settings.database_classes if pools.blocked(c) is None]
+
     def _outbox(self) -> int:
+        """Send what waits; a kind that fails again and again waits for the next sweep."""
         sent = 0
+        failures: Counter[str] = Counter()
         for row in list(self.control.outbox.waiting(OUTBOX_AT_ONCE)):
+            kind = str(row["kind"])
+            if failures[kind] >= OUTBOX_FAILURES:
+                continue
             try:
                 self.control.outbox.deliver(row)
                 sent += 1
             except Transient as error:
+                failures[kind] += 1
                 log.warning("left in the outbox: %s", error)
         return sent
 
@@ -156,29 +183,41 @@ class Sweep:
             worker = self.control.state.worker(script)
             if worker is None:
                 continue
-            if self._running_is_wrong(worker, now, report) and self._mark(worker, now):
+            # Where one does not answer, the others need not be waited for: their turn comes.
+            look = not report.unanswered
+            if look and self._running_is_wrong(worker, now, report) and self._mark(worker, now):
                 report.overwritten.append(script)
             # A wake-up costs a read of the table, and no call when there is nothing to do.
             self.control.queues.wake(script, trace)
 
     def _running_is_wrong(self, worker: Worker, now: datetime, report: SweepReport) -> bool:
         """Say whether the running Worker serves other bindings than were published and seen."""
-        if worker.unfinished or worker.live_generation < worker.published_generation:
+        if worker.unfinished or worker.published_generation == 0:
             return False
-        if worker.published_generation == 0:
-            return False
+        # A generation that was never seen live may be on its way, or overwritten before anyone saw.
+        seen = worker.live_generation == worker.published_generation
         settle = self.control.settings.publish_settle
-        if worker.published_at is not None and now - worker.published_at < settle:
+        patience = settle if seen else max(settle, NOT_LIVE)
+        if worker.published_at is not None and now - worker.published_at < patience:
             return False
         try:
             served = self.outside.router().status(
                 worker.script if worker.role is Role.SHARD else None
             )
-        except Transient as error:
+        except ControlPlaneError as error:
             log.warning("%s was not seen: %s", worker.script, error)
             report.unanswered.append(worker.script)
             return False
-        return served is not None and _differs(worker, served)
+        if served is None:
+            return False
+        if worker.role is Role.ROUTER and not self._uploaded() <= set(served.shards):
+            return True
+        return _differs(worker, served)
+
+    def _uploaded(self) -> set[str]:
+        rooms = self.control.pools.shards()
+        workers = (self.control.state.worker(room.script) for room in rooms)
+        return {worker.script for worker in workers if worker and worker.status == "uploaded"}
 
     def _mark(self, worker: Worker, now: datetime) -> bool:
         """Mark a Worker to be published anew."""

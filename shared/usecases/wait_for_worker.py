@@ -58,33 +58,39 @@ def count_failure(control: Control, worker: Worker, failures: int) -> None:
     )
 
 
-def wait_for_people(control: Control, worker: Worker, message: str) -> Outcome:
-    """Wait while somebody's gradual deployment is under way: a publish would be refused."""
-    _alert(control, worker, "shard_rollout", "warning", message)
-    return wait_for_worker(control, worker, 300, "the newest version is not the deployed one")
+def wait_for_people(
+    control: Control, worker: Worker, kind: str, message: str, seconds: float = 300
+) -> Outcome:
+    """Wait for what a person does or should do, e.g. end a gradual deployment; alert once."""
+    _alert(control, worker, kind, "warning", message)
+    return wait_for_worker(control, worker, seconds, message)
 
 
-def give_up(control: Control, worker: Worker, reason: str) -> Outcome:
+def give_up(control: Control, worker: Worker, error: str, reason: str) -> Outcome:
     """Say that a person must act; the sweep tries again, in case they did."""
-    _alert(control, worker, "shard_refused", "error", reason)
+    _alert(control, worker, f"shard_refused {error}", "error", reason)
     return GaveUp(reason)
 
 
-def _alert(control: Control, worker: Worker, kind: str, severity: str, reason: str) -> None:
-    """Store the reason on the Worker and alert, once for each reason."""
+def _alert(control: Control, worker: Worker, what: str, severity: str, reason: str) -> None:
+    """Store the reason on the Worker and alert, once for each `what`.
+
+    The reason's text won't do: it names the request, another one each time.
+    """
     current = control.state.worker(worker.script) or worker
-    if current.reason == reason:
+    if (current.reason or "").startswith(f"{what}: "):
         return
     now = control.now()
     alert = alert_put(
         now,
-        kind=kind,
+        kind=what.partition(" ")[0],
         severity=severity,
         subject=worker.script,
         summary=f"{worker.script}: {reason}",
     )
+    after = current.changed(now, reason=f"{what}: {reason}", failures=current.failures)
     try:
-        control.state.commit(Change(current, current.changed(now, reason=reason)), also=[alert])
+        control.state.commit(Change(current, after), also=[alert])
     except Conflict:
         log.info("%s was moved meanwhile, the next attempt alerts", worker.script)
         return

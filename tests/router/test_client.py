@@ -319,7 +319,7 @@ def test_each_answer_has_a_meaning(
 def test_every_status_has_a_meaning(status: int) -> None:
     """Trouble of the server passes, a refusal stays; a stranger's answer proves nothing."""
     ours = error_of("status", refusal(status, "Whatever"))
-    passing = status >= 500 or status == 429
+    passing = status >= 500 or status in {401, 429}
     assert isinstance(ours, Transient if passing else Permanent)
     assert isinstance(error_of("status", httpx.Response(status, html="<p>")), Transient)
 
