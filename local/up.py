@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.live import Live
@@ -35,12 +35,14 @@ def main(
     ports: Ports | None = None,
     settings: Mapping[str, str] | None = None,
     console: Console | None = None,
+    tell_ready: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> int:
     """Run the stack in a folder until told to stop; return the exit status.
 
     `settings` are those of the functions by their names (`POOL_TARGET`); by default they are taken
-    from the environment. Status 0: it was up and was told to stop; 1: it could not start, or a part
-    of it ended by itself; 130: told to stop before it was up.
+    from the environment. `tell_ready` is given what `stack.json` says, once it is up. Status 0: it
+    was up and was told to stop; 1: it could not start, or a part of it ended by itself; 130: told
+    to stop before it was up.
     """
     console = console or Console(highlight=False)
     given = read_overrides(os.environ) if settings is None else settings
@@ -57,6 +59,7 @@ def main(
             stack.start()
             status = 0
             _announce(stack, console)
+            tell_ready(stack.description)
             ended = _watch(stack, console)
             console.print(f"d1fleet up: {ended}", markup=False, soft_wrap=True)
             status = 1

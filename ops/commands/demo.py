@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from rich.console import Console
 
 from ops.context import Where, find_deployment
 from ops.demo.senders import DemoFailed
-from ops.demo.story import Story
-from ops.output import Status
+from ops.demo.story import Row, Story
+from ops.output import Status, to_json
 from shared.usecases.overviews import pool_rows
 
 if TYPE_CHECKING:
@@ -24,33 +25,42 @@ __all__ = ["add_demo"]
 
 def add_demo(group: click.Group) -> None:
     """Add the command to a group."""
-    group.command("demo")(demo)
+    option = click.option("--json", "as_json", is_flag=True, help="Print what it took as JSON.")
+    option(group.command("demo")(demo))
 
 
-def demo() -> int:
+def demo(*, as_json: bool) -> int:
     """Watch signed signups become live tenants, everything on this machine.
 
-    Starts the stack with a pool of three, and stops it. Exit status 0: all went as it should.
+    Starts the stack with a pool of three, and stops it. Exit status 0: all went as it should. With
+    --json the story goes to standard error, and what each signup took is printed at the end.
     """
     # Here and not above: the emulators take a second to import, and no other command needs them.
     from local.stack import Stack, StackFailed  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="d1fleet-demo-"))
     started = time.monotonic()
     console.rule("d1fleet: a database for every tenant")
     try:
         with Stack(folder, tell=lambda line: console.print(f"  [dim]{line}[/dim]")) as stack:
-            _tell(console, stack)
+            rows = _tell(console, stack)
     except (StackFailed, DemoFailed, httpx.HTTPError) as error:
         console.print(f"[red]The demo failed:[/red] {error}")
         console.print(f"The logs are in {folder / '.d1fleet' / 'logs'}")
+        if as_json:
+            click.echo(to_json({"error": str(error), "exit_status": int(Status.FAILED)}))
         return Status.FAILED
     shutil.rmtree(folder)
     console.print(f"All as it should be, in {time.monotonic() - started:.0f} s. Next: make up")
+    if as_json:
+        click.echo(to_json([asdict(row) for row in rows]))
     return Status.DONE
 
 
-def _tell(console: Console, stack: "Stack") -> None:
+def _tell(console: Console, stack: "Stack") -> list[Row]:
     control = find_deployment(Where(), stack.folder.parent).parts.control
-    Story(console, stack.description, lambda: sum(row.ready for row in pool_rows(control))).tell()
+    ready = lambda: sum(row.ready for row in pool_rows(control))  # noqa: E731 - said once
+    story = Story(console, stack.description, ready)
+    story.tell()
+    return story.rows

@@ -52,25 +52,3 @@ def test_waiting_ends_at_once_when_the_pool_is_full(stack: Any) -> None:
     ran = stack.run("pool", "fill", "weur", "--wait", "1", "--json")
     assert (ran.status, ran.data[0]["ready"]) == (2, 1)
     stack.fill()
-
-
-def test_a_full_account_is_told_and_filling_tries_again(stack: Any) -> None:
-    """The reason stands in the status until somebody mends it and fills."""
-    stack.fill()
-    account = stack.emulator.account
-    account.databases, before = 0, account.databases
-    try:
-        stack.run("tenants", "provision", "org_pool_full")
-        stack.work(lambda: any(row.reason for row in stack.pools()))
-        row = stack.run("pool", "status", "--json").data[0]
-        assert "databases" in row["reason"]
-        assert row["blocked_since"].endswith("Z")
-        checks = stack.run("doctor", "--json")
-        assert checks.status == 2
-        assert row["reason"] in [c["detail"].partition(": ")[2] for c in checks.data]
-        stack.run("pool", "fill")
-        stack.work(lambda: any(row.reason for row in stack.pools()))
-    finally:
-        account.databases = before
-    stack.fill()
-    assert stack.run("pool", "status", "--json").data[0]["reason"] is None

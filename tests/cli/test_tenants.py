@@ -112,6 +112,12 @@ def test_a_failed_tenant_goes_on_after_a_retry(stack: Any) -> None:
         stack.work(lambda: stack.status("org_full_2") == "failed")
         row = stack.run("tenants", "show", "org_full_2", "--json").data
         assert "databases" in row["reason"]
+        pool = stack.run("pool", "status", "--json").data[0]
+        assert pool["reason"] == row["reason"]
+        assert pool["blocked_since"].endswith("Z")
+        checks = stack.run("doctor", "--json")
+        assert checks.status == 2
+        assert f"class weur: {row['reason']}" in [check["detail"] for check in checks.data]
         ran = stack.run("tenants", "provision", "org_full_2")
         assert ran.status == 1
         assert "`d1fleet tenants retry org_full_2`" in ran.stderr
