@@ -9,8 +9,11 @@ from shared.aws.pools import LEASE
 from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
 from shared.settings import Settings
+from shared.usecases.advance_tenant import AdvanceTenant
 from shared.usecases.refill_pool import RefillPool
+from tests.support.events import signup
 from tests.usecases.killing import Killed
+from tests.usecases.test_signup_path import accept
 from tests.usecases.world import World
 
 POOL = Message(kind="pool", id="weur")
@@ -82,3 +85,22 @@ def test_what_a_killed_refill_wrote_down_is_woken_by_the_next(world: World) -> N
     RefillPool(control)(POOL)
     assert set(lost) <= set(woken(world))
     assert len(creating(world)) == 70
+
+
+def test_a_tenant_that_waits_asks_for_a_look_only_if_none_has_seen_it(world: World) -> None:
+    """The first of many that wait has the pool counted; the others are in that count."""
+
+    def asks(tenant_id: str) -> bool:
+        world.queues.heap.clear()
+        AdvanceTenant(world.control, world.outside)(Message(kind="tenant", id=tenant_id))
+        return any(entry[3].kind == "pool" for entry in world.queues.heap)
+
+    for number in range(2):
+        event = signup(f"org_{number}")
+        accept(world).signup(event, body_sha256="x", trace="t")
+    assert asks("org_0")
+    world.clock.pass_(seconds=3)
+    RefillPool(world.control)(POOL)
+    assert not asks("org_1")
+    world.clock.pass_(seconds=61)
+    assert asks("org_1")
