@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, assert_never
 
 from shared.aws.items import Change, database_of, outbox_put, tenant_of
@@ -29,11 +30,13 @@ from shared.usecases.claim_database import claim
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
+from shared.usecases.refill_pool import SETTLED
 
 __all__ = ["AdvanceTenant"]
 
 STEPS: Final = 12
-WAIT_FOR_DATABASE: Final = 10.0
+WAIT_FOR_DATABASE: Final = 20.0
+COUNT_AGAIN: Final = timedelta(seconds=60)
 
 _MAY_FAIL: Final = frozenset({TenantStatus.PENDING, TenantStatus.ACTIVATING})
 
@@ -99,7 +102,8 @@ class AdvanceTenant:
                     if found is None:
                         stop = self.control.pools.blocked(tenant.class_)
                         blocked = stop.reason if stop else None
-                    enqueue_quietly(self.control, "pool", tenant.class_, trace=trace)
+                    if found is not None or self._pool_is_unaware(tenant):
+                        enqueue_quietly(self.control, "pool", tenant.class_, trace=trace)
                 case AwaitDatabase():
                     return self._await_database(tenant)
                 case Fail(reason=reason):
@@ -116,6 +120,12 @@ class AdvanceTenant:
                 case _:
                     assert_never(action)
         raise Transient("the tenant takes more steps than one attempt has")
+
+    def _pool_is_unaware(self, tenant: Tenant) -> bool:
+        """Say whether nobody has counted the tenants that wait since this one does, or for long."""
+        looked_at = self.control.pools.looked_at(tenant.class_)
+        seen = max(tenant.status_since + SETTLED, self.control.now() - COUNT_AGAIN)
+        return looked_at is None or looked_at < seen
 
     def _await_database(self, tenant: Tenant) -> Outcome:
         if tenant.class_ not in self.control.settings.database_classes:

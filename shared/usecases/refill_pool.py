@@ -22,7 +22,7 @@ from shared.domain.worker import Role, Slot, Worker
 from shared.errors import Conflict
 from shared.usecases.context import Control
 
-__all__ = ["RefillPool", "open_shard"]
+__all__ = ["SETTLED", "RefillPool", "open_shard"]
 
 BATCH: Final = 25
 """Databases whose records are written in one transaction, which takes 100 items."""
