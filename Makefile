@@ -88,7 +88,10 @@ lock: .venv/.installed  ## write the locks anew from pyproject.toml and package.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements.txt pyproject.toml -o requirements-dev.txt
 	echo aws-sam-cli | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-sam.txt
-	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	# In an empty folder: with node_modules beside it, npm forgets the packages of other platforms.
+	rm -rf build/lock && mkdir -p build/lock && cp package.json build/lock/
+	cd build/lock && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	cp build/lock/package-lock.json package-lock.json
 
 clean:  ## remove everything that was installed or built
 	rm -rf .venv .tools node_modules .d1fleet build .aws-sam
