@@ -1,5 +1,6 @@
 """`d1fleet migrations …`: the SQL files that every tenant's database gets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,10 @@ from ops.context import user
 from ops.options import Run, command
 from ops.program import Failed
 from shared.domain.migrations import BadMigrations, Finding
+from shared.domain.tenant import Tenant, TenantStatus
 from shared.usecases.applied_migrations import applied_names
 from shared.usecases.fill_pool import wake_pools
+from shared.usecases.overviews import tenants
 from shared.usecases.push_migrations import Pushed, push_migrations, read_folder
 
 __all__ = ["migrations"]
@@ -72,7 +75,17 @@ def push(run: Run, folder: Path, pattern: str, no_trial: bool) -> None:
         run.output.note(f"warning: {warning}")
     if pushed.changed:
         wake_pools(control, deployment.trace)
+    if pushed.replaced or pushed.removed:
+        _tell_of_failed(run, tenants(control, TenantStatus.FAILED))
     run.output.result(_result(pushed), _sentence(pushed))
+
+
+def _tell_of_failed(run: Run, failed: Sequence[Tenant]) -> None:
+    """Say that mending a file does not yet help those who met it broken."""
+    if failed:
+        run.output.note(
+            f"{len(failed)} tenants have failed, perhaps for this: `d1fleet tenants retry --failed`"
+        )
 
 
 def _result(pushed: Pushed) -> dict[str, Any]:

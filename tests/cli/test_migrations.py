@@ -80,13 +80,17 @@ def test_a_file_that_only_d1_refuses_stops_the_pool_and_can_be_mended(stack: Any
     assert "nobody_has_this" in row["reason"]
     versions = {d.schema_version for d in stack.databases()}
     assert versions == {"0001_notes.sql"}
+    stack.run("tenants", "provision", "org_mended")
+    stack.work(lambda: stack.status("org_mended") == "failed")
 
     bad.write_text("CREATE TABLE tags (name TEXT);\nINSERT INTO tags VALUES ('a');\n")
     ran = push(stack, stack.sql)
     assert (ran.status, ran.data["replaced"]) == (0, ["0002_tags.sql"])
+    assert "1 tenants have failed" in ran.stderr
+    stack.run("tenants", "retry", "--failed")
+    stack.work(lambda: stack.status("org_mended") == "active")
     stack.fill()
     stack.work(lambda: {d.schema_version for d in stack.databases()} == {"0002_tags.sql"})
-    stack.active("org_mended")
     rows = stack.run("sql", "org_mended", "SELECT name FROM tags", "--json").data
     assert rows == [{"name": "a"}]
 
