@@ -8,11 +8,10 @@ import base64
 import gc
 import json
 import os
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from typing import Any
 import boto3
 import pytest
 from click.testing import CliRunner
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
 
+from local.aws.cloud import Aws, listen
 from local.aws.deploy import client, deploy
 from local.aws.template import compile_template
 from local.cloudflare.emulator import Emulator
+from local.processes import Lifeline
+from local.serving import Served
 from ops.cli import main
 from shared import wiring
 from shared.domain.database import MAKING, Database, DatabaseStatus
@@ -45,13 +45,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "cli-test"
 ADMIN = "whsec_" + base64.b64encode(b"a" * 32).decode()
 NOTES = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let moto warn, in this process, of what it skips: `deploy` makes it."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore::UserWarning:moto"))
 
 
 @dataclass
@@ -118,23 +111,6 @@ class LambdaDoor:
             headers.append(("X-Amz-Function-Error", "Unhandled"))
         start("200 OK", headers)
         return [json.dumps(answer).encode()]
-
-
-@dataclass
-class Front:
-    """AWS in this process: Invoke goes to the door, everything else to moto."""
-
-    moto: Any
-    door: LambdaDoor
-
-    def __call__(self, environ: Any, start: Any) -> Any:
-        invoked = environ["PATH_INFO"].endswith("/invocations")
-        return (self.door if invoked else self.moto)(environ, start)
-
-
-class Quiet(WSGIRequestHandler):
-    def log(self, *_: object) -> None:
-        return
 
 
 @dataclass
@@ -252,65 +228,69 @@ def secret_for(emulator: Emulator) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack: deployed, set up with `init`, the first migration pushed."""
+    """The stack: deployed, set up with `init`, the first migration pushed.
+
+    AWS is a process of its own: other folders' tests, run in this one, empty moto all the time.
+    """
     folder = tmp_path_factory.mktemp("stack")
-    door = LambdaDoor()
-    moto = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, Front(moto, door), threaded=True, request_handler=Quiet)
-    endpoint_url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    with Emulator(folder / "cloudflare") as emulator:
+    with ExitStack() as closing:
+        emulator = closing.enter_context(Emulator(folder / "cloudflare"))
         emulator.start()
-        try:
-            compiled = compile_template(
-                ROOT / "template.yaml",
-                {
-                    "FLEET": "clit",
-                    "CLOUDFLARE_ACCOUNT_ID": emulator.account.account_id,
-                    "CLOUDFLARE_API_URL": emulator.base_url,
-                    "WORKERS_DEV_URL": f"{emulator.workers_url}/{{script}}",
-                    "DATABASE_CLASSES": "weur,eu",
-                    "POOL_TARGET": "2",
-                    "SHARD_CAPACITY": "200",
-                },
+        door = LambdaDoor()
+        invoking = Served(listen(0), door, "invocations")
+        closing.callback(invoking.stop)
+        lifeline = Lifeline()
+        closing.callback(lifeline.close)
+        aws = Aws(
+            lifeline=lifeline,
+            log=folder / "aws.log",
+            root=ROOT,
+            lambda_url=invoking.url,
+            opened=listen(0),
+        )
+        closing.callback(aws.stop)
+        aws.wait()
+        compiled = compile_template(
+            ROOT / "template.yaml",
+            {
+                "FLEET": "clit",
+                "CLOUDFLARE_ACCOUNT_ID": emulator.account.account_id,
+                "CLOUDFLARE_API_URL": emulator.base_url,
+                "WORKERS_DEV_URL": f"{emulator.workers_url}/{{script}}",
+                "DATABASE_CLASSES": "weur,eu",
+                "POOL_TARGET": "2",
+                "SHARD_CAPACITY": "200",
+            },
+        )
+        made = deploy(
+            compiled,
+            stack=NAME,
+            endpoint_url=aws.endpoint_url,
+            secret_value=secret_for(emulator),
+            extra_outputs={},
+        )
+        settings = Settings.from_env(made.functions[0].environment)
+        forget_connections()
+        (folder / "migrations").mkdir()
+        (folder / "migrations" / "0001_notes.sql").write_text(NOTES)
+        (folder / ".d1fleet").mkdir()
+        (folder / ".d1fleet" / "stack.json").write_text(
+            json.dumps({"aws": {"endpoint_url": aws.endpoint_url, "region": "us-east-1"}})
+        )
+        with environment(
+            AWS_ENDPOINT_URL=aws.endpoint_url,
+            AWS_ACCESS_KEY_ID="local",
+            AWS_SECRET_ACCESS_KEY="local",
+            AWS_DEFAULT_REGION="us-east-1",
+        ):
+            parts = wiring.build("test", settings)
+            stack = Stack(
+                folder, emulator, aws.endpoint_url, settings, dict(made.outputs), parts, door
             )
-            made = deploy(
-                compiled,
-                stack=NAME,
-                endpoint_url=endpoint_url,
-                secret_value=secret_for(emulator),
-                extra_outputs={},
-            )
-            settings = Settings.from_env(made.functions[0].environment)
-            forget_connections()
-            (folder / "migrations").mkdir()
-            (folder / "migrations" / "0001_notes.sql").write_text(NOTES)
-            (folder / ".d1fleet").mkdir()
-            (folder / ".d1fleet" / "stack.json").write_text(
-                json.dumps({"aws": {"endpoint_url": endpoint_url, "region": "us-east-1"}})
-            )
-            with environment(
-                AWS_ENDPOINT_URL=endpoint_url,
-                AWS_ACCESS_KEY_ID="local",
-                AWS_SECRET_ACCESS_KEY="local",
-                AWS_DEFAULT_REGION="us-east-1",
-            ):
-                parts = wiring.build("test", settings)
-                stack = Stack(
-                    folder, emulator, endpoint_url, settings, dict(made.outputs), parts, door
-                )
-                del parts
-                door.answer = stack.sweep
-                gc.collect()
-                gc.freeze()  # or each run's collection would look through all of moto again
-                yield stack
-                gc.unfreeze()
-                stack.forget()
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+            del parts
+            door.answer = stack.sweep
+            yield stack
+            stack.forget()
 
 
 @pytest.fixture
