@@ -390,7 +390,7 @@ def test_the_log_has_what_support_asks_for(
     client.on(Lane.SIGNUP).d1.create("n", "weur")
     with pytest.raises(errors.AccountFull):
         client.on(Lane.REFILL).d1.create("n", "weur")
-    good, bad = (vars(r) for r in caplog.records if r.name.startswith("shared.cloudflare"))
+    good, bad = (vars(record) for record in caplog.records if record.name == "d1fleet")
     assert (good["operation"], good["status"], good["lane"]) == ("create database", 200, "signup")
     assert good["cf_ray"] == bad["cf_ray"] == "8ray-AMS"
     assert (bad["levelname"], bad["code"], bad["error"]) == ("WARNING", 7406, "AccountFull")
