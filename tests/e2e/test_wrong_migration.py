@@ -52,7 +52,8 @@ def test_a_migration_that_d1_refuses_stops_the_pool_until_it_is_mended(
         ),
     )
     assert "0002_half.sql" in (unlucky.reason or "")
-    assert quick.http.get(quick.notes_url("org_unlucky")).status_code == 503
+    url = quick.notes_url("org_unlucky")
+    wait_until("the app is told", lambda: quick.http.get(url).status_code == 503)
     everything = [
         database
         for status in ("ready", "claimed", "migrating", "quarantined")
