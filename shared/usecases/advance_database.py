@@ -31,7 +31,7 @@ from shared.usecases.context import Control, deliver_now, enqueue_quietly
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
 
-__all__ = ["AdvanceDatabase"]
+__all__ = ["BAD_TOKEN_WAIT", "AdvanceDatabase"]
 
 STEPS: Final = 6
 WAIT_FOR_BINDING: Final = timedelta(minutes=10)

@@ -26,8 +26,23 @@ def fill_pools(control: Control, classes: Sequence[str], trace: str) -> tuple[st
     asked = tuple(classes) or known
     for class_ in asked:
         control.pools.unblock(class_)
+        control.enqueue("database", *_waiting(control, class_), trace=trace)
     control.enqueue("pool", *asked, trace=trace)
     return asked
+
+
+def _waiting(control: Control, class_: str) -> list[str]:
+    """Return databases of a class that wait after a failure: what it was may be mended by now.
+
+    A refill counts them as being made, so that nobody would get another one meanwhile.
+    """
+    now = control.now()
+    return [
+        database.ulid
+        for status in (DatabaseStatus.CREATING, DatabaseStatus.MIGRATING)
+        for database in control.state.databases(class_, status, limit=AT_ONCE)
+        if database.failures > 0 and database.wake_at is not None and database.wake_at > now
+    ]
 
 
 def wake_pools(control: Control, trace: str) -> None:

@@ -14,6 +14,8 @@ from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.names import router_script, shard_script
 from shared.domain.tenant import TenantStatus
+from shared.usecases.advance_database import BAD_TOKEN_WAIT
+from shared.usecases.fill_pool import fill_pools
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.push_migrations import push_migrations
 from shared.usecases.sweep import Sweep
@@ -82,6 +84,25 @@ def test_a_full_account_fails_the_tenant_with_what_to_do(world: World, emulator:
     assert "limit" in (tenant.reason or "")
     OperateTenant(world.control).retry("org_full", "t")
     world.run(lambda: status(world, "org_full") is TenantStatus.ACTIVE)
+
+
+def test_a_mended_token_is_used_at_once_when_an_operator_says_so(
+    world: World, emulator: Emulator
+) -> None:
+    """After `pool fill`, a database that was refused does not wait any longer; nor do tenants."""
+    order = {"token": emulator.api_token, "groups": ["Account Settings Read"]}
+    httpx.post(f"{emulator.control_url}/tokens", json=order).raise_for_status()
+    try:
+        accept(world).signup(signup("org_refused"), body_sha256="a", trace="t")
+        world.run(lambda: status(world, "org_refused") is TenantStatus.FAILED)
+    finally:
+        order["groups"] = [*order["groups"], "D1 Write", "Workers Scripts Write"]
+        httpx.post(f"{emulator.control_url}/tokens", json=order).raise_for_status()
+    mended_at = world.clock()
+    fill_pools(world.control, (), "t")
+    OperateTenant(world.control).retry("org_refused", "t")
+    world.run(lambda: status(world, "org_refused") is TenantStatus.ACTIVE)
+    assert world.clock() - mended_at < timedelta(seconds=BAD_TOKEN_WAIT / 2)
 
 
 def test_tenants_that_failed_for_want_of_databases_go_on_by_themselves(
