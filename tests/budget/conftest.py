@@ -1,8 +1,6 @@
 """A real DynamoDB interface over HTTP, empty for each test, and a clock that only tests move."""
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +8,6 @@ from uuid import uuid4
 import boto3
 import pytest
 from botocore.config import Config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from shared.aws.table import Table
 
@@ -32,35 +28,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-class OneAtATime:
-    """Let one call at a time into moto: its conditional updates are not atomic between threads."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        with self._lock:
-            answer: Iterable[bytes] = self._app(environ, start_response)
-            return answer
-
-
-@pytest.fixture(scope="session")
-def dynamodb_url() -> Iterator[str]:
-    """Where moto answers, or DynamoDB Local where `DYNAMODB_LOCAL_URL` says."""
-    if given := os.environ.get("DYNAMODB_LOCAL_URL"):
-        yield given
-        return
-    app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def connect(url: str) -> Any:

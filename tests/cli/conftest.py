@@ -20,11 +20,10 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from local.aws.cloud import Aws, listen
+from local.aws.cloud import listen
 from local.aws.deploy import client, deploy
 from local.aws.template import compile_template
 from local.cloudflare.emulator import Emulator
-from local.processes import Lifeline
 from local.serving import Served
 from ops.cli import main
 from shared import wiring
@@ -40,6 +39,7 @@ from shared.usecases.publish_worker import PublishWorker
 from shared.usecases.refill_pool import RefillPool
 from shared.usecases.sweep import Sweep
 from shared.usecases.worker_code import WorkerCode
+from tests.support.moto import moto_process
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cli-test"
@@ -228,10 +228,7 @@ def secret_for(emulator: Emulator) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack: deployed, set up with `init`, the first migration pushed.
-
-    AWS is a process of its own: other folders' tests, run in this one, empty moto all the time.
-    """
+    """The stack: deployed, set up with `init`, the first migration pushed."""
     folder = tmp_path_factory.mktemp("stack")
     with ExitStack() as closing:
         emulator = closing.enter_context(Emulator(folder / "cloudflare"))
@@ -239,17 +236,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         door = LambdaDoor()
         invoking = Served(listen(0), door, "invocations")
         closing.callback(invoking.stop)
-        lifeline = Lifeline()
-        closing.callback(lifeline.close)
-        aws = Aws(
-            lifeline=lifeline,
-            log=folder / "aws.log",
-            root=ROOT,
-            lambda_url=invoking.url,
-            opened=listen(0),
-        )
-        closing.callback(aws.stop)
-        aws.wait()
+        aws = closing.enter_context(moto_process(folder, invoking.url))
         compiled = compile_template(
             ROOT / "template.yaml",
             {

@@ -7,29 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from local.aws.cloud import Aws, listen
+from local.aws.cloud import Aws
 from local.functions.environment import Launch
 from local.functions.lambda_service import LambdaService
 from local.processes import Lifeline
-
-ROOT = Path(__file__).parents[2]
+from tests.support.moto import moto_process
 
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """Run moto in its process, for all tests that want one."""
-    line = Lifeline()
-    started = Aws(
-        lifeline=line,
-        log=tmp_path_factory.mktemp("aws") / "aws.log",
-        root=ROOT,
-        lambda_url="http://127.0.0.1:1",
-        opened=listen(0),
-    )
-    started.wait()
-    yield started
-    started.stop()
-    line.close()
+    with moto_process(tmp_path_factory.mktemp("aws")) as started:
+        yield started
 
 
 @pytest.fixture

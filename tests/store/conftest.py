@@ -4,10 +4,9 @@ The same tests run on both (`make test-dynamodb-local`). Each test has a table o
 `template.yaml` says.
 """
 
-import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,7 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 from botocore.config import Config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from samtranslator.yaml_helper import yaml_parse
-from werkzeug.serving import make_server
 
 from shared.aws.fleet import FleetStore
 from shared.aws.items import Change
@@ -35,38 +32,8 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 T = TypeVar("T")
 
 
-class OneAtATime:
-    """Let one call at a time into moto: its transactions are neither isolated nor thread-safe."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        with self._lock:
-            answer: Iterable[bytes] = self._app(environ, start_response)
-            return answer
-
-
 @pytest.fixture(scope="session")
-def engine_url() -> Iterator[str]:
-    """Where the engine answers."""
-    given = os.environ.get("DYNAMODB_LOCAL_URL")
-    if given:
-        yield given
-        return
-    app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="session")
-def client(engine_url: str) -> Iterator[Any]:
+def client(dynamodb_url: str) -> Iterator[Any]:
     """A client that speaks plain values and never tries again by itself."""
     config = Config(
         connect_timeout=2,
@@ -76,7 +43,7 @@ def client(engine_url: str) -> Iterator[Any]:
     )
     found = boto3.resource(
         "dynamodb",
-        endpoint_url=engine_url,
+        endpoint_url=dynamodb_url,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

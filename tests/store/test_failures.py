@@ -70,11 +70,11 @@ def test_writes_that_dynamodb_refuses_are_a_bug(state: State, world: Any) -> Non
 
 
 def test_the_functions_find_the_table_as_boto3_does(
-    engine_url: str, table: Table, monkeypatch: pytest.MonkeyPatch
+    dynamodb_url: str, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the environment says where the table is; plain values go in and come out."""
     for name, value in {
-        "AWS_ENDPOINT_URL": engine_url,
+        "AWS_ENDPOINT_URL": dynamodb_url,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

@@ -1,0 +1,18 @@
+"""What tests of several folders share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.moto import moto_process
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where moto answers, or DynamoDB Local where `DYNAMODB_LOCAL_URL` says."""
+    if given := os.environ.get("DYNAMODB_LOCAL_URL"):
+        yield given
+        return
+    with moto_process(tmp_path_factory.mktemp("dynamodb")) as aws:
+        yield aws.endpoint_url
