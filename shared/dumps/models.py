@@ -40,12 +40,11 @@ class Snapshot:
 
     `consistent`: all of it was read in one transaction. Otherwise it was read in pieces, between
     which others may have written: compare bookmarks from before and after. `rows` counts the rows
-    of all tables, `calls` the questions that were asked.
+    of all tables.
     """
 
     consistent: bool
     rows: int
-    calls: int
 
 
 class Model(BaseModel):

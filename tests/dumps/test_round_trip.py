@@ -1,0 +1,142 @@
+"""From a file through a dump into another file: everything comes back, exactly."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from shared.dumps import (
+    CannotDump,
+    check_integrity,
+    differences,
+    digest_live,
+    digest_of,
+    load_sql,
+    take_snapshot,
+    write_dump,
+)
+from tests.dumps import nasty
+
+CUT = "SELECT 'a\r\nb'"
+Make = Callable[[Sequence[str]], Path]
+
+
+def test_the_nasty_database_comes_back(make: Make, as_live: Any, tmp_path: Path) -> None:
+    """Snapshot, dump and load give the digest of the source, and the same dump once more."""
+    live, snapshot, back = as_live(make(nasty.STATEMENTS)), tmp_path / "s", tmp_path / "b"
+    took = take_snapshot(live, snapshot)
+    assert not took.consistent  # it has values of a megabyte
+    dump = b"".join(write_dump(snapshot))
+    count = load_sql([dump], back, limits=True)
+    check_integrity(back)
+    before, after = digest_live(live), digest_of(back)
+    assert differences(before, after) == ()
+    assert before == after
+    assert before.rows >= took.rows - len(before.sequences) > 60
+    assert b"".join(write_dump(back)) == dump
+    assert dump.splitlines()[-1].split()[:3] == [b"--", b"end", str(count).encode()]
+    assert b"\r" not in dump
+
+
+def test_an_empty_database_comes_back(make: Make, as_live: Any, tmp_path: Path) -> None:
+    """No table is no reason to fail."""
+    live = as_live(make([]))
+    assert take_snapshot(live, tmp_path / "s").consistent
+    dump = b"".join(write_dump(tmp_path / "s"))
+    assert load_sql([dump], tmp_path / "b", limits=True) == 1
+    assert differences(digest_live(live), digest_of(tmp_path / "b")) == ()
+
+
+def test_a_small_database_is_read_in_one_transaction(
+    make: Make, as_live: Any, tmp_path: Path
+) -> None:
+    """Three calls, of which the last reads schema and all rows, and `at_once` is the bound."""
+    path = make(["CREATE TABLE a (x)", "CREATE TABLE b (y)", "INSERT INTO a VALUES (1), ('two')"])
+    live = as_live(path)
+    calls: list[Sequence[str]] = []
+
+    class Counting:
+        def rows(self, statements: Sequence[str]) -> list[list[list[Any]]]:
+            calls.append(statements)
+            return live.rows(statements)  # type: ignore[no-any-return]
+
+    assert take_snapshot(Counting(), tmp_path / "s").consistent
+    assert [len(statements) for statements in calls] == [1, 2, 3]
+    assert not take_snapshot(Counting(), tmp_path / "s", at_once=10).consistent
+    assert differences(digest_of(path), digest_of(tmp_path / "s")) == ()
+
+
+def test_no_statement_is_longer_than_d1_takes(make: Make, tmp_path: Path) -> None:
+    """Long rows become several statements, and rows of many values several too."""
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) "
+    path = make(
+        [
+            "CREATE TABLE t (a, b, c)",
+            f"INSERT INTO t SELECT i, NULL, 0 FROM ({many} SELECT i FROM n)",
+            f"INSERT INTO t VALUES ({nasty.MEGABYTE}, zeroblob(600000), 'x')",
+            "INSERT INTO t VALUES (hex(zeroblob(24000)), hex(zeroblob(24000)), zeroblob(30000))",
+        ]
+    )
+    dump = b"".join(write_dump(path))
+    load_sql([dump], tmp_path / "b", limits=True)
+    assert differences(digest_of(path), digest_of(tmp_path / "b")) == ()
+    longest = max(len(part) for part in dump.decode().encode().split(b";\n"))
+    assert longest <= 90_000
+
+
+def test_large_tables_are_sampled_alike(make: Make, tmp_path: Path) -> None:
+    """A changed row at an end or at a probe shows, on tables of each kind of key."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+    schema = [
+        "CREATE TABLE numbered (id INTEGER PRIMARY KEY, v)",
+        "CREATE TABLE implicit (v)",
+        "CREATE TABLE texts (k TEXT PRIMARY KEY, v) WITHOUT ROWID",
+        "CREATE TABLE pairs (a, b, PRIMARY KEY (a DESC, b)) WITHOUT ROWID",
+        f"INSERT INTO numbered SELECT * FROM ({numbers} SELECT i * 1000003, i FROM n)",
+        f"INSERT INTO implicit SELECT * FROM ({numbers} SELECT i FROM n)",
+        f"INSERT INTO texts SELECT * FROM ({numbers} SELECT 'id_' || hex(i * 7919), i FROM n)",
+        f"INSERT INTO pairs SELECT * FROM ({numbers} SELECT i / 10, i FROM n)",
+    ]
+    path = make(schema)
+    load_sql(write_dump(path), tmp_path / "b", limits=True)
+    live = digest_of(path, full=100)
+    assert all(table.sample is not None for table in live.tables)
+    assert differences(live, digest_of(tmp_path / "b", full=100)) == ()
+    middle = 2500 * 1000003
+    changes = {
+        "numbered": f"UPDATE numbered SET v = -1 WHERE id BETWEEN {middle} AND {middle + 10**8}",
+        "implicit": "DELETE FROM implicit WHERE rowid = 5000",
+        "texts": "UPDATE texts SET v = -1 WHERE k = (SELECT max(k) FROM texts)",
+        "pairs": "UPDATE pairs SET b = -1 WHERE a = 0 AND b = 1",
+    }
+    for table, change in changes.items():
+        load_sql(write_dump(path), tmp_path / "b", limits=True)
+        connection = apsw.Connection(str(tmp_path / "b"))
+        connection.execute(change)
+        connection.close()
+        (said,) = differences(live, digest_of(tmp_path / "b", full=100))
+        assert said.startswith(f"table {table} has ")
+
+
+@pytest.mark.parametrize(
+    ("statements", "reason"),
+    [
+        (["CREATE VIRTUAL TABLE f USING fts5(a, content='')"], "without content"),
+        (["CREATE VIRTUAL TABLE f USING fts5(a, content =)"], "without content"),
+        (["CREATE VIRTUAL TABLE r USING rtree(id, a, b)"], "only FTS5"),
+        (["CREATE TABLE t (rowid, oid, _rowid_)"], "told apart"),
+        (["CREATE TABLE t (a)", f"CREATE TRIGGER x AFTER INSERT ON t BEGIN {CUT}; END"], "char"),
+    ],
+)
+def test_what_can_not_be_carried_is_said(
+    statements: Sequence[str], reason: str, make: Make, as_live: Any, tmp_path: Path
+) -> None:
+    """Nothing is left out silently: the reason says which table and why."""
+    path = make(statements)
+    with pytest.raises(CannotDump, match=reason):
+        take_snapshot(as_live(path), tmp_path / "s")
+    with pytest.raises(CannotDump, match=reason):
+        b"".join(write_dump(path))
+    assert not (tmp_path / "s").exists()
