@@ -29,7 +29,7 @@ __all__ = [
 _MOST_COLUMNS: Final = 90
 _MOST_TEXT: Final = 60_000
 """Bytes of one statement that column names and their wire forms may take."""
-_WIRE_TEXT: Final = len(wire("c000"))
+_WIRE_TEXT: Final = len(wire("c000")) + len(",t. AS c000, AS v000")
 _LONGEST_KEY: Final = 20_000
 _ROW_OVERHEAD: Final = 12
 """Bytes that a value takes in an answer beside its own, about."""
@@ -160,9 +160,9 @@ def _order(table: Table, *, backwards: bool = False) -> str:
 
 
 def _some(table: Table, columns: Sequence[str], rows: str) -> str:
-    """Return the question for some columns; short names keep the expressions short."""
+    """Return the question for some columns; short names keep the text and the answer short."""
     inner = ",".join(f"{_of(column)} AS c{n}" for n, column in enumerate(columns))
-    outer = ",".join(wire(f"c{n}") for n in range(len(columns)))
+    outer = ",".join(f"{wire(f'c{n}')} AS v{n}" for n in range(len(columns)))
     return f"SELECT {outer} FROM (SELECT {inner}{_from(table)}{rows})"
 
 

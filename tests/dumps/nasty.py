@@ -67,8 +67,8 @@ _TEXTS = (
 
 ROWS = (
     (
-        "INSERT INTO notes (title, body, at) VALUES ('one', 'the quick fox', 1.25), ('two', NULL, 2),"
-        " ('three', 'lazy dogs', 0.1)"
+        "INSERT INTO notes (title, body, at) VALUES ('one', 'the quick fox', 1.25),"
+        " ('two', NULL, 2), ('three', 'lazy dogs', 0.1)"
     ),
     "INSERT INTO notes (id, title) VALUES (9007199254740993, 'far')",
     "DELETE FROM notes WHERE id IN (2, 9007199254740993)",
