@@ -10,8 +10,8 @@ __all__ = [
     "closed",
     "is_autoincrement",
     "is_unique_index",
+    "normal",
     "virtual_table",
-    "with_plain_line_ends",
 ]
 
 _CREATE_VIRTUAL: Final = ("create", "virtual", "table")
@@ -63,11 +63,14 @@ def is_unique_index(sql: str) -> bool:
     return bool(second) and _is_word(second[0], "unique")
 
 
-def with_plain_line_ends(sql: str) -> str:
-    r"""Return a definition whose lines end in LF wherever that does not change what it says.
+def normal(sql: str) -> str:
+    """Return a definition without space at its end, its lines ending in LF.
+
+    Space inside of texts and names stays as it is.
 
     Cloudflare cuts a trigger with CR LF in two (workers-sdk issues 14991 and 15044).
     """
+    sql = sql.rstrip(" \t\n\f\r")
     if "\r" not in sql:
         return sql
     done, parts = 0, []
@@ -83,9 +86,9 @@ def closed(sql: str, what: str) -> str:
     Raises:
         CannotDump: it would not be cut out of a dump as one statement.
     """
-    text = f"{sql}\n;" if "--" in sql.rpartition("\n")[2] else f"{sql};"
-    whole, rest = split(text)
-    if rest is not None or len(whole) != 1 or whole[0].text != text:
+    # A definition may end in a comment, which would hide the semicolon.
+    text = next((text for text in (f"{sql};", f"{sql}\n;") if _is_whole(text)), None)
+    if text is None:
         raise CannotDump(f"{what} is defined by a text that does not end where its statement ends")
     if "\r\n" in text and [t.text.upper() for t in tokens(text)][1:2] == ["TRIGGER"]:
         raise CannotDump(
@@ -93,6 +96,11 @@ def closed(sql: str, what: str) -> str:
             "write it with char(13, 10)"
         )
     return text
+
+
+def _is_whole(text: str) -> bool:
+    found, rest = split(text)
+    return rest is None and [one.text for one in found] == [text]
 
 
 def _is_word(token: Token, word: str) -> bool:

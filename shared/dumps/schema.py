@@ -13,8 +13,8 @@ import apsw
 from shared.dumps.definitions import (
     closed,
     is_autoincrement,
+    normal,
     virtual_table,
-    with_plain_line_ends,
 )
 from shared.dumps.errors import CannotDump
 from shared.dumps.models import SchemaEntry
@@ -132,7 +132,7 @@ def _described(row: Sequence[Any]) -> _Described | None:
         raise CannotDump(f"a {type_} is defined by a text that is not UTF-8") from None
     if not text or named.lower().startswith(_NOT_OURS) or of.lower().startswith(_NOT_OURS):
         return None
-    text = with_plain_line_ends(text)
+    text = normal(text)
     return _Described(str(type_), named, of, type_ == "table" and not root, text)
 
 

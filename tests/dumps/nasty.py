@@ -49,6 +49,7 @@ SCHEMA = (
     "CREATE TABLE shadowing (rowid TEXT, oid INTEGER, x)",
     "CREATE TABLE c1 (c1 INTEGER PRIMARY KEY DESC, c0 TEXT)",
     "CREATE TABLE far (v)",
+    'CREATE TABLE "--;" (";" PRIMARY KEY) WITHOUT ROWID -- ends; here',
     "CREATE TABLE reals (x REAL, any_x)",
     "CREATE TABLE texts (t)",
     "CREATE TABLE empty_one (a INTEGER PRIMARY KEY AUTOINCREMENT, b)",
@@ -101,6 +102,7 @@ ROWS = (
     ),
     f"INSERT INTO reals VALUES {', '.join(f'({x}, {x})' for x in _REALS)}",
     f"INSERT INTO texts VALUES {', '.join(f'({x})' for x in _TEXTS)}",
+    "INSERT INTO \"--;\" VALUES (';--'), (0.1)",
     "INSERT INTO empty_one VALUES (41, 'gone')",
     "DELETE FROM empty_one",
 )
