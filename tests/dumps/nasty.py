@@ -82,6 +82,7 @@ ROWS = (
         " ('small', '[1]', zeroblob(1000000)), ('none', NULL, x'')"
     ),
     f"INSERT INTO wide VALUES ({', '.join(str(n) for n in range(100))})",
+    f"INSERT INTO wide VALUES ({', '.join(['NULL'] * 100)})",
     f"INSERT INTO wide VALUES ({', '.join(['hex(zeroblob(1000))'] * 100)})",
     (
         "INSERT INTO pairs VALUES ('b', 1, 9223372036854775807), ('B', 2, -9223372036854775808),"

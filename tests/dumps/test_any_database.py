@@ -94,7 +94,7 @@ def content(path: Path) -> dict[str, list[Any]]:
     page=st.sampled_from([Budget(1, 1), Budget(3, 100), Budget(5_000, 2_000_000)]),
 )
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

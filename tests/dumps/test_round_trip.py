@@ -17,6 +17,7 @@ from shared.dumps import (
     take_snapshot,
     write_dump,
 )
+from shared.errors import Transient
 from tests.dumps import nasty
 
 CUT = "SELECT 'a\r\nb'"
@@ -38,6 +39,56 @@ def test_the_nasty_database_comes_back(make: Make, as_live: Any, tmp_path: Path)
     assert b"".join(write_dump(back)) == dump
     assert dump.splitlines()[-1].split()[:3] == [b"--", b"end", str(count).encode()]
     assert b"\r" not in dump
+
+
+def test_row_numbers_are_kept(make: Make, tmp_path: Path) -> None:
+    """Also where they are no column: a search index may refer to them, or the app."""
+    path = make(nasty.STATEMENTS)
+    load_sql(write_dump(path), tmp_path / "b", limits=True)
+    for query in (
+        "SELECT rowid, v FROM far ORDER BY 1",
+        "SELECT rowid, c0 FROM c1 ORDER BY 1",
+        "SELECT _rowid_, x FROM shadowing ORDER BY 1",
+        "SELECT rowid, * FROM letters ORDER BY 1",
+    ):
+        before, after = (
+            apsw.Connection(str(one)).execute(query).fetchall() for one in (path, tmp_path / "b")
+        )
+        assert before == after
+        assert before
+
+
+@pytest.mark.parametrize(("searched", "equal"), [(False, True), (True, False)])
+def test_row_numbers_count_where_a_search_index_refers_to_them(
+    searched: bool, equal: bool, make: Make
+) -> None:
+    """Elsewhere they are SQLite's own, and a dump that gives them anew is as good."""
+    schema = ["CREATE TABLE t (a)"]
+    if searched:
+        schema.append('CREATE VIRTUAL TABLE s USING fts5(a, content = "t")')
+    one = make([*schema, "INSERT INTO t (rowid, a) VALUES (1, 'x'), (2, 'y')"])
+    other = make([*schema, "INSERT INTO t (rowid, a) VALUES (1, 'x'), (7, 'y')"])
+    assert (differences(digest_of(one), digest_of(other)) == ()) is equal
+
+
+def test_a_long_value_that_changes_meanwhile_is_read_again_later(
+    make: Make, as_live: Any, tmp_path: Path
+) -> None:
+    """Its pieces would be of two values: that is trouble that passes, and no snapshot."""
+    path = make(["CREATE TABLE t (a)", "INSERT INTO t VALUES (zeroblob(1000000))"])
+    live = as_live(path)
+
+    class Changing:
+        def rows(self, statements: Sequence[str]) -> list[list[list[Any]]]:
+            if "substr(" in statements[0]:
+                writer = apsw.Connection(str(path))
+                writer.execute("UPDATE t SET a = 'short'")
+                writer.close()
+            return live.rows(statements)  # type: ignore[no-any-return]
+
+    with pytest.raises(Transient, match="table t was changed"):
+        take_snapshot(Changing(), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_empty_database_comes_back(make: Make, as_live: Any, tmp_path: Path) -> None:
