@@ -14,6 +14,7 @@ from shared.dumps.reading import Reader
 from shared.dumps.schema import Role, Table
 from shared.dumps.sqlite import new_file
 from shared.dumps.values import decode, has_surrogates
+from shared.errors import Transient
 
 __all__ = ["AT_ONCE", "take_snapshot"]
 
@@ -30,7 +31,8 @@ def take_snapshot(live: Live, path: Path, *, at_once: int = AT_ONCE) -> Snapshot
 
     Raises:
         CannotDump: it holds what can't be copied, or the disk is full.
-        Transient: it was changed while a long value was read; and whatever `live` raises.
+        Transient: it was changed between two pages so that they don't fit; and whatever `live`
+            raises.
     """
     reader = Reader(live)
     estimates = reader.estimates(_MOST_ROWS)
@@ -38,6 +40,8 @@ def take_snapshot(live: Live, path: Path, *, at_once: int = AT_ONCE) -> Snapshot
     pages = reader.all_rows(reader.schema.tables, estimates) if whole is None else whole
     made = definitions(reader.schema)
     with new_file(path) as connection:
+        # What a CHECK says of old rows is for the proof to find, which names the statement.
+        connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
         _run(connection, made.first)
         rows, begun = 0, None
@@ -61,17 +65,24 @@ def _run(connection: apsw.Connection, statements: Iterable[str]) -> None:
 
 
 def _insert(connection: apsw.Connection, table: Table, rows: Sequence[Sequence[Value]]) -> None:
-    """Insert rows; a text that is no UTF-8 can only be bound as bytes."""
+    """Insert rows; a text that is no UTF-8 can only be bound as bytes.
+
+    Raises:
+        Transient: a row collides with one that was read before: the table was changed in between.
+    """
     head = insertion(table)
-    usual = f"{head} VALUES({','.join('?' * len(table.columns))})"
-    for row in rows:
-        odd = [isinstance(value, str) and has_surrogates(value) for value in row]
-        if not any(odd):
-            connection.execute(usual, row)
-            continue
-        places = ",".join("CAST(? AS TEXT)" if one else "?" for one in odd)
-        values = [
-            value.encode("utf-8", "surrogateescape") if isinstance(value, str) and one else value
-            for value, one in zip(row, odd, strict=True)
-        ]
-        connection.execute(f"{head} VALUES({places})", values)
+    try:
+        for row in rows:
+            _insert_row(connection, head, row)
+    except apsw.ConstraintError as error:
+        raise Transient(f"table {table.name} was changed while it was read: {error}") from error
+
+
+def _insert_row(connection: apsw.Connection, head: str, row: Sequence[Value]) -> None:
+    odd = [isinstance(value, str) and has_surrogates(value) for value in row]
+    places = ",".join("CAST(? AS TEXT)" if one else "?" for one in odd)
+    values = [
+        value.encode("utf-8", "surrogateescape") if isinstance(value, str) and one else value
+        for value, one in zip(row, odd, strict=True)
+    ]
+    connection.execute(f"{head} VALUES({places})", values)

@@ -9,14 +9,17 @@ import pytest
 
 from shared.dumps import (
     CannotDump,
+    NotRestorable,
     check_integrity,
     differences,
     digest_live,
     digest_of,
     load_sql,
+    reading,
     take_snapshot,
     write_dump,
 )
+from shared.dumps.questions import Budget
 from shared.errors import Transient
 from tests.dumps import nasty
 
@@ -89,6 +92,40 @@ def test_a_long_value_that_changes_meanwhile_is_read_again_later(
     with pytest.raises(Transient, match="table t was changed"):
         take_snapshot(Changing(), tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_row_that_moves_between_pages_is_trouble_that_passes(
+    make: Make, as_live: Any, tmp_path: Path
+) -> None:
+    """A unique value that is read twice, under two numbers, is no snapshot and no bug."""
+    path = make(
+        ["CREATE TABLE t (a UNIQUE)", "INSERT INTO t VALUES (1), (zeroblob(1000000)), (3), (4)"]
+    )
+    live = as_live(path)
+
+    class Moving:
+        def rows(self, statements: Sequence[str]) -> list[list[list[Any]]]:
+            if "substr(" in statements[0]:
+                writer = apsw.Connection(str(path))
+                writer.execute("UPDATE t SET rowid = 99 WHERE a = 1")
+                writer.close()
+            return live.rows(statements)  # type: ignore[no-any-return]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "PAGE", Budget(2, 10_000_000))
+        with pytest.raises(Transient, match="table t was changed"):
+            take_snapshot(Moving(), tmp_path / "s")
+
+
+def test_rows_that_a_check_refuses_stop_the_proof(make: Make, as_live: Any, tmp_path: Path) -> None:
+    """A live row may be older than the rule that it breaks; D1's import would refuse it."""
+    path = make(["CREATE TABLE t (a CHECK (a > 0))"])
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (-1)")
+    connection.close()
+    take_snapshot(as_live(path), tmp_path / "s")
+    with pytest.raises(NotRestorable, match="statement 3 of the dump: CHECK constraint failed"):
+        load_sql(write_dump(tmp_path / "s"), tmp_path / "b", limits=True)
 
 
 def test_an_empty_database_comes_back(make: Make, as_live: Any, tmp_path: Path) -> None:
