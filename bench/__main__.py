@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench.backups import measure_backups
 from bench.fleet import run_fleet
 from bench.imports import measure_imports
 from bench.latency import Latency
@@ -26,7 +27,7 @@ from bench.signups import measure_cold, measure_refill, measure_warm
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 ON_FLEET: Final = ("cold", "refill", "warm")
-PARTS: Final = (*ON_FLEET, "queries", "imports")
+PARTS: Final = (*ON_FLEET, "queries", "imports", "backups")
 WIDTH: Final = 160
 """Of the table where there is no terminal: a log, a pipe."""
 STYLES: Final = {"met": "green", "missed": "red", "none set": "dim", "not this run": "yellow"}
@@ -62,6 +63,9 @@ def _measure(
     if "imports" in wanted:
         console.print("importing each function in fresh processes")
         yield from measure_imports(scale.imports)
+    if "backups" in wanted:
+        console.print(f"dumping, loading and hashing a database of {scale.backup} MB")
+        yield from measure_backups(scale.backup)
     if "queries" in wanted:
         console.print("querying in workerd")
         yield from measure_queries(scale)

@@ -12,7 +12,8 @@ class Scale:
 
     `cold`, `warm`: signups; beside each cold one runs the reference, beside warm ones it runs
     `warm_reference` times; `refill`: databases; `rounds` of `queries` and
-    `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function.
+    `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function; `backup`: the
+    megabytes of the database that is dumped.
     """
 
     cold: int
@@ -24,6 +25,7 @@ class Scale:
     lookup_rounds: int
     lookups: int
     imports: int
+    backup: int
 
     @property
     def whole(self) -> bool:
@@ -41,6 +43,7 @@ FULL: Final = Scale(
     lookup_rounds=7,
     lookups=500,
     imports=9,
+    backup=100,
 )
 QUICK: Final = Scale(
     cold=2,
@@ -52,4 +55,5 @@ QUICK: Final = Scale(
     lookup_rounds=4,
     lookups=300,
     imports=3,
+    backup=10,
 )

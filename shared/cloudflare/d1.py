@@ -145,6 +145,15 @@ class D1:
         answer = self._sql(uuid, "raw", "run raw SQL", body, read_only=read_only)
         return answer.parsed_list(RawResult)
 
+    def read(self, uuid: str, statements: Sequence[str]) -> list[list[list[Any]]]:
+        """Run statements that only read as one transaction; return each one's rows as lists."""
+        body = {"batch": [{"sql": sql} for sql in statements]}
+        answer = self._sql(uuid, "raw", "read rows", body, read_only=True)
+        results = answer.parsed_list(RawResult)
+        if len(results) != len(statements):
+            raise answer.malformed("a result for each statement")
+        return [[list(row) for row in result.results.rows] for result in results]
+
     def export(
         self, uuid: str, bookmark: str | None = None, *, tables: Sequence[str] = ()
     ) -> TransferUnderWay | ExportDone:

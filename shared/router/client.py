@@ -23,6 +23,7 @@ from shared.router.models import (
     Inspection,
     MigrationResult,
     Probe,
+    Readings,
     ServedStatus,
     StandingRow,
 )
@@ -142,6 +143,21 @@ class RouterClient:
             arguments = {"shard": shard, "bindings": some, "table": table}
             measured += _rows(Inspection, self._ask("inspect", arguments))
         return measured
+
+    def read(self, shard: str, binding: str, statements: Sequence[str]) -> list[list[list[Any]]]:
+        """Run statements that only read, in one transaction; return each one's rows as lists.
+
+        At most 250, each one SELECT without comments, its columns with names of their own.
+
+        Raises:
+            RouterRefused: SQL is wrong, or the answer would have more than 24 million characters.
+            BindingMissing, ShardUnknown: the database is not served yet.
+        """
+        arguments = {"shard": shard, "binding": binding, "statements": list(statements)}
+        results = _parsed(Readings, self._ask("read", arguments)).results
+        if len(results) != len(statements):
+            raise RouterUnavailable("the router's answer is malformed: other results came back")
+        return results
 
     def _ask(self, op: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:

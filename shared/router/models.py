@@ -1,6 +1,6 @@
 """What the router's admin door takes and gives. Fields that a newer router adds are ignored."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -10,6 +10,7 @@ __all__ = [
     "InspectionError",
     "MigrationResult",
     "Probe",
+    "Readings",
     "ServedStatus",
     "StandingRow",
 ]
@@ -92,3 +93,9 @@ class Inspection(Model):
     schema_hash: str | None = None
     schema_version: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
     error: InspectionError | None = None
+
+
+class Readings(Model):
+    """Hold the rows that statements gave, a list of values each."""
+
+    results: list[list[list[Any]]]

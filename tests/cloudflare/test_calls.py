@@ -46,6 +46,7 @@ READS: dict[str, Callable[[LaneClient], Any]] = {
     "d1.get": lambda c: c.d1.get("u"),
     "d1.pages": lambda c: list(c.d1.pages()),
     "d1.query read-only": lambda c: c.d1.query("u", "SELECT 1", read_only=True),
+    "d1.read": lambda c: c.d1.read("u", ["SELECT 1"]),
     "d1.export": lambda c: c.d1.export("u"),
     "d1.import_init": lambda c: c.d1.import_init("u", "etag"),
     "d1.import_poll": lambda c: c.d1.import_poll("u", "mark"),

@@ -94,6 +94,21 @@ def test_a_create_always_says_where(api: LaneClient, wire: Any, ok: Any) -> None
     assert len(wire.requests) == 2
 
 
+def test_reads_are_one_batch_of_raw_rows(api: LaneClient, wire: Any, ok: Any) -> None:
+    """Each statement has its rows as lists, and an answer that lacks one is malformed."""
+    rows = {"results": {"columns": ["a", "a"], "rows": [[1, None], ["x", 2.5]]}}
+    wire.will(ok([rows, {"results": {"columns": ["b"], "rows": []}}]))
+    assert api.d1.read("u", ["SELECT a, a FROM t", "SELECT b FROM u"]) == [
+        [[1, None], ["x", 2.5]],
+        [],
+    ]
+    assert wire.requests[-1].url.path.endswith("/u/raw")
+    assert wire.last_json == {"batch": [{"sql": "SELECT a, a FROM t"}, {"sql": "SELECT b FROM u"}]}
+    wire.will(ok([rows]))
+    with pytest.raises(errors.CloudflareError, match="malformed"):
+        api.d1.read("u", ["SELECT 1", "SELECT 2"])
+
+
 def test_the_steps_of_an_export(api: LaneClient, wire: Any, ok: Any) -> None:
     """Under way gives a bookmark, which the next step sends; done gives the address."""
     going = {"success": True, "type": "export", "status": "active", "at_bookmark": "b1"}

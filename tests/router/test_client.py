@@ -44,6 +44,7 @@ CALLS: dict[str, Callable[[RouterClient], Any]] = {
     "probe": lambda r: r.probe("org_1"),
     "migrate": lambda r: r.migrate("acme-pool-1", "DB_X", "d1_migrations", [("1.sql", ["S"])]),
     "inspect": lambda r: r.inspect("acme-pool-1", ["DB_X"], "d1_migrations"),
+    "read": lambda r: r.read("acme-pool-1", "DB_X", ["SELECT 1"]),
 }
 every_call = pytest.mark.parametrize("op", CALLS)
 
@@ -187,6 +188,19 @@ def test_upsert_answers_for_the_rows_that_were_sent(client: RouterClient, router
     router.will({"rows": [{**ROW.model_dump(), "tenant_id": "org_2", "applied": True}]})
     with pytest.raises(errors.RouterUnavailable, match="malformed"):
         client.upsert([ROW])
+
+
+def test_reads_give_the_rows_of_each_statement(client: RouterClient, router: Router) -> None:
+    """Rows come as lists, and an answer that lacks a statement's is malformed."""
+    router.will({"results": [[[1, None]], [["x"], [2.5]]]})
+    assert client.read("acme-pool-1", "DB_X", ["SELECT 1, NULL", "SELECT a FROM t"]) == [
+        [[1, None]],
+        [["x"], [2.5]],
+    ]
+    command = json.loads(router.requests[0].content)
+    assert command["statements"] == ["SELECT 1, NULL", "SELECT a FROM t"]
+    with pytest.raises(errors.RouterUnavailable, match="malformed"):
+        client.read("acme-pool-1", "DB_X", ["SELECT 1"])
 
 
 def test_a_database_has_one_owner_for_ever(client: RouterClient, router: Router) -> None:

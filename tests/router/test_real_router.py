@@ -205,6 +205,22 @@ def test_migrations_apply_once_and_say_where_they_fail(stack: Stack, router: Rou
     assert inspection.size > 0
 
 
+def test_reads_see_one_state_and_change_none(stack: Stack, router: RouterClient) -> None:
+    """Rows of several statements come as lists; whatever could write is refused."""
+    binding = next(iter(stack.databases))
+    schema = ("0001_a.sql", ["CREATE TABLE a (x, y)", "INSERT INTO a VALUES (1, 'one'), (2, NULL)"])
+    router.migrate(SHARD, binding, "d1_migrations", [schema])
+    rows, tables = router.read(
+        SHARD, binding, ["SELECT x, y FROM a ORDER BY x", "PRAGMA table_info('a')"]
+    )
+    assert rows == [[1, "one"], [2, None]]
+    assert [name for _, name, *_ in tables] == ["x", "y"]
+    for statement in ("DELETE FROM a", "SELECT 1; DELETE FROM a", "SELEC 1"):
+        with pytest.raises(errors.RouterRefused):
+            router.read(SHARD, binding, [statement])
+    assert router.read(SHARD, binding, ["SELECT count(*) FROM a"]) == [[[2]]]
+
+
 def test_a_binding_that_is_not_served_yet(router: RouterClient) -> None:
     """A database of a later publish is a matter of time."""
     with pytest.raises(errors.BindingMissing):

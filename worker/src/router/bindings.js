@@ -8,6 +8,8 @@ import { SHARD } from "./names.js";
  *   probe(binding: string): Promise<{ generation: number }>, status(): Promise<Record<string, unknown>>,
  *   inspect(bindings: string[], table: string): Promise<unknown[]>,
  *   migrate(binding: string, files: unknown[], table: string): Promise<{ applied: string[], ledger: string[],
+ *     error?: { name: string, message: string, retryable: boolean } }>,
+ *   read(binding: string, statements: string[]): Promise<{ results?: unknown[][][],
  *     error?: { name: string, message: string, retryable: boolean } }> }} ShardStub
  * @typedef {{ D1FLEET_SCRIPT: string, D1FLEET_FLEET_UID: string, D1FLEET_GENERATION: string, D1FLEET_CODE: string,
  *   D1FLEET_ADMIN_SECRET?: string, D1FLEET_DIRECTORY: D1Database }} RouterEnv

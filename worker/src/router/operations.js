@@ -10,6 +10,7 @@ import { TENANT_ID } from "./names.js";
 
 const MAX_ROWS = 1_000;
 const MAX_INSPECTED = 100;
+const MAX_READS = 250;
 
 /**
  * Call a shard; what it does not name itself is trouble that passes.
@@ -165,6 +166,24 @@ async function migrate(command, env) {
   throw new Refusal(retryable ? 503 : 422, name, message, where, { applied, ledger });
 }
 
+/** @type {Operation} */
+async function read(command, env) {
+  const shard = knownShard(env, command.shard);
+  const binding = databaseBinding(command.binding);
+  const { statements } = command;
+  if (
+    !Array.isArray(statements) ||
+    statements.length === 0 ||
+    statements.length > MAX_READS ||
+    !statements.every((sql) => typeof sql === "string")
+  ) {
+    throw badArguments(`statements must be a list of 1 to ${MAX_READS} texts`);
+  }
+  const { results, error } = await callShard(() => shard.read(binding, statements));
+  if (error) throw new Refusal(error.retryable ? 503 : 422, error.name, error.message);
+  return { results };
+}
+
 /** @type {Map<string, Operation>} */
 export const OPERATIONS = new Map([
   ["status", status],
@@ -173,4 +192,5 @@ export const OPERATIONS = new Map([
   ["probe", probe],
   ["inspect", inspect],
   ["migrate", migrate],
+  ["read", read],
 ]);

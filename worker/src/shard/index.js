@@ -12,8 +12,10 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { inspect, sha256 } from "./inspection.js";
 import { applyFiles } from "./ledger.js";
+import { read } from "./reading.js";
 
 /** @import { MigrationError, MigrationFile } from "./ledger.js" */
+/** @import { ReadError } from "./reading.js" */
 
 /** The names that databases are bound by: the ULID makes each of them unique for ever. */
 const BINDING = /^DB_[0-9A-HJKMNP-TV-Z]{26}$/;
@@ -141,6 +143,18 @@ export default class Shard extends WorkerEntrypoint {
    */
   async migrate(binding, files, table) {
     return applyFiles(this.#database(binding), files, table);
+  }
+
+  /**
+   * Run statements that only read, in one transaction.
+   *
+   * @param {string} binding
+   * @param {string[]} statements
+   * @returns {Promise<{results?: unknown[][][], error?: ReadError}>} each statement's rows as lists
+   *   of values, or why there are none
+   */
+  async read(binding, statements) {
+    return read(this.#database(binding), statements);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The ledger of a database: which migrations are applied, and how more are. */
+import { isFaultOfSql } from "./faults.js";
 
 const LEDGER_NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
 
@@ -119,16 +120,4 @@ async function explain(database, file, table, cause) {
     else bad = middle;
   }
   return { name: "MigrationFailed", ...found, statement: good, retryable: false };
-}
-
-/**
- * Tell a fault of the SQL, which stays, from trouble of the service, which passes.
- *
- * @param {string} message
- */
-function isFaultOfSql(message) {
-  if (/SQLITE_(BUSY|LOCKED|IOERR|INTERRUPT|NOMEM)/.test(message)) return false;
-  return /SQLITE_|SQL code did not contain|No SQL statements|Exceeded maximum DB size/.test(
-    message,
-  );
 }
