@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from shared.domain.auth_events import AuthEvent
 
-__all__ = ["Accept", "Accepted", "Secrets"]
+__all__ = ["AcceptSignups", "Accepted", "KeepAside", "Secrets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +16,8 @@ class Accepted:
     tenant_status: str | None = None
 
 
-class Accept(Protocol):
-    """Take well-signed events; whatever is raised means that nothing may be acknowledged.
-
-    Raises:
-        Transient: storage does not answer; the sender should come back.
-    """
-
-    def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
-        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart."""
-        ...
+class KeepAside(Protocol):
+    """Keep well-signed events that could not be understood."""
 
     def dead_letter(
         self,
@@ -37,7 +29,24 @@ class Accept(Protocol):
         body: bytes,
         trace: str,
     ) -> None:
-        """Keep a well-signed body that could not be understood, and alert."""
+        """Keep a body, and alert.
+
+        Raises:
+            Transient: storage does not answer; the sender should come back.
+        """
+        ...
+
+
+class AcceptSignups(KeepAside, Protocol):
+    """Take well-signed events of auth providers."""
+
+    def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
+        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart.
+
+        Raises:
+            Transient: storage does not answer: nothing may be acknowledged, the sender should
+                come back.
+        """
         ...
 
 
