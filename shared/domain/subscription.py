@@ -114,7 +114,8 @@ class Subscription(BaseModel):
 
     `vouched` says that its tenant was named by something that the payer can't edit; `episode` is
     the life of the tenant that its newest word belongs to. Without facts it is only known to be
-    there. `version` is the condition of the next write.
+    there. `parked` says that it waits for its tenant, `told` that a person knows. `version` is the
+    condition of the next write.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -129,6 +130,8 @@ class Subscription(BaseModel):
     began_at: Instant | None = None
     facts: tuple[Fact, ...] = ()
     first_seen_at: Instant
+    parked: bool = False
+    told: bool = False
     version: int = 0
 
     @property

@@ -10,6 +10,7 @@ from shared.domain.signup import Begin, Ignore, Keep, Move, decide_signup
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.usecases.accept_event import AcceptEvent
 from shared.usecases.claim_database import claim
+from shared.usecases.rights import rights_of, settled
 from shared.webhooks.ports import Accepted
 
 __all__ = ["AcceptSignup"]
@@ -75,12 +76,18 @@ class AcceptSignup(AcceptEvent):
     def _begin(
         self, before: Tenant | None, pending: Tenant, inbox: Put, why: str, trace: str
     ) -> Tenant:
-        claimed = claim(self.control, before, pending, why=why, trace=trace, also=[inbox])
-        if claimed is not None:
-            return claimed
-        line = self.control.line("pending", why=why, trace=trace)
-        self.control.state.commit(Change(before, pending, line), also=[inbox])
-        return pending
+        """Let a tenant begin as its subscriptions, if any were heard of before it, allow."""
+        control = self.control
+        rights = rights_of(control, pending.tenant_id)
+        also = [inbox, rights.guard, *rights.unparked()]
+        begun = settled(control, pending, rights)
+        if begun.status is TenantStatus.PENDING:
+            claimed = claim(control, before, begun, why=why, trace=trace, also=also, rights=rights)
+            if claimed is not None:
+                return claimed
+        line = control.line(begun.status, why=why, trace=trace)
+        control.state.commit(Change(before, begun, line), also=also)
+        return begun
 
     def _wake(self, tenant: Tenant, trace: str) -> None:
         self.control.enqueue("tenant", tenant.tenant_id, trace=trace)
