@@ -20,6 +20,7 @@ from shared.settings import Settings
 from shared.usecases.context import Control
 
 if TYPE_CHECKING:  # importing it would bring httpx into signups
+    from shared.billing_api import BillingApi
     from shared.usecases.outside import Outside
 
 __all__ = ["Parts", "build", "utc_now"]
@@ -37,6 +38,17 @@ class Parts:
     settings: Settings
     control: Control
     secrets: SecretStore
+
+    def fetches_billing(self, provider: str) -> bool:
+        """Say whether an operator gave an API key of a billing provider."""
+        return bool(self.secrets.get(f"billing/{provider}-api-key"))
+
+    @cached_property
+    def billing_api(self) -> "BillingApi":
+        """Return what asks billing providers for subscriptions."""
+        from shared.outside_wiring import build_billing_api  # noqa: PLC0415 - as below
+
+        return build_billing_api(self.settings, self.control, self.secrets)
 
     @cached_property
     def outside(self) -> "Outside":

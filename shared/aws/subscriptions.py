@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from shared.aws.table import Check, Condition, Delete, Item, Put, Table, Update, Write
+from shared.aws.table import Condition, Delete, Item, Put, Table, Write
 from shared.domain.ledger import Book, Customer, Pointer
 from shared.domain.lifecycle import iso
 from shared.domain.subscription import Ref, Standing, Subscription
 from shared.errors import Conflict
 
-__all__ = ["Subscriptions", "book_check", "subscription_writes", "write_of"]
+__all__ = ["Subscriptions", "subscription_writes", "write_of"]
 
 _FACTS: Final = "SUB#"
 
@@ -100,21 +100,6 @@ class Subscriptions:
             return None
         return after.model_copy(update={"version": after.version + 1})
 
-    def unlist(self, one: Subscription, status: str) -> None:
-        """Take a subscription off one of the lists, if it is as it was read."""
-        row = {"pk": _home(one), "sk": f"{_FACTS}{one.ref.key}"}
-        names = {"#version": "version", "#key": "status_key"}
-        condition = Condition(
-            "subscription is as it was read",
-            "#version = :read AND #key = :status",
-            names,
-            {":read": one.version, ":status": status},
-        )
-        try:
-            self._table.write(Update(row, "REMOVE #key, due", {}, {}, condition))
-        except Conflict:
-            return
-
     def _by_status(self, key: str, before: datetime | None, limit: int | None) -> Iterator[Item]:
         sort = None if before is None else ("due", "<", iso(before))
         yield from self._table.query_index("by_status", ("status_key", key), sort=sort, limit=limit)
@@ -130,12 +115,6 @@ def write_of(before: Pointer | Customer | Book, after: Pointer | Customer | Book
     return Put({"pk": pk, "sk": sk, **data}, _as_read(_what(after), before.version))
 
 
-def book_check(row: Pointer | Customer | Book) -> Check:
-    """Return the condition that a row is still as it was read."""
-    pk, sk = _key(row)
-    return Check({"pk": pk, "sk": sk}, _as_read(_what(row), row.version))
-
-
 def subscription_writes(before: Subscription | None, after: Subscription) -> list[Write]:
     """Return the writes of a subscription's next version; it moves when its link changed."""
     sk = f"{_FACTS}{after.ref.key}"
@@ -145,7 +124,7 @@ def subscription_writes(before: Subscription | None, after: Subscription) -> lis
     newest = after.newest
     if after.parked:
         data |= {"status_key": "parked", "due": iso(after.first_seen_at)}
-    elif newest is not None and newest.standing is Standing.PAST_DUE:
+    elif newest is not None and newest.standing is Standing.PAST_DUE and not after.grace_over:
         data |= {"status_key": "past_due", "due": iso(after.past_due_since or newest.at)}
     condition = _as_read("subscription", 0 if moves else read)
     writes: list[Write] = [Put({"pk": _home(after), "sk": sk, **data}, condition)]

@@ -145,7 +145,7 @@ def enter(found: Gathered) -> Entry:
         base = before or _new(found, ref)
         this = ref == spoken
         one = _told(found, base) if this else base
-        if customer is not None and (this or one.customer_id == customer.customer_id):
+        if customer is not None:
             one = _with_customer(one, customer, found, joins=this)
         pairs.append((before, one.model_copy(update={"tenant_id": tenant_id})))
     book = _book(found, customer, [after for _, after in pairs])
@@ -178,7 +178,7 @@ def _with_customer(
     """
     if joins and one.customer_id is None:
         one = one.model_copy(update={"customer_id": customer.customer_id})
-    if one.customer_id != customer.customer_id:
+    if one.customer != customer.ref:
         return one
     if customer.gone_at is not None:
         gone = Fact(standing=Standing.ENDED, at=customer.gone_at, final=True, said="customer gone")

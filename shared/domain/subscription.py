@@ -114,8 +114,9 @@ class Subscription(BaseModel):
 
     `vouched` says that its tenant was named by something that the payer can't edit; `episode` is
     the life of the tenant that its newest word belongs to. Without facts it is only known to be
-    there. `parked` says that it waits for its tenant, `told` that a person knows. `version` is the
-    condition of the next write.
+    there. `parked` says that it waits for its tenant, `told` that a person knows; `grace_over` that
+    its being past due was followed by all that follows. `version` is the condition of the next
+    write.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -132,12 +133,20 @@ class Subscription(BaseModel):
     first_seen_at: Instant
     parked: bool = False
     told: bool = False
+    grace_over: bool = False
     version: int = 0
 
     @property
     def ref(self) -> Ref:
         """Return its name."""
         return Ref(self.provider, self.mode, self.subscription_id)
+
+    @property
+    def customer(self) -> Ref | None:
+        """Return the name of who pays."""
+        if self.customer_id is None:
+            return None
+        return Ref(self.provider, self.mode, self.customer_id)
 
     @property
     def newest(self) -> Fact | None:
@@ -170,7 +179,10 @@ class Subscription(BaseModel):
         life = episode if news and episode is not None else self.episode
         if self.facts:
             life = max(life, self.episode)
-        return self.model_copy(update={"facts": kept, "began_at": began, "episode": life})
+        over = self.grace_over and not news
+        return self.model_copy(
+            update={"facts": kept, "began_at": began, "episode": life, "grace_over": over}
+        )
 
 
 def _that_matter(facts: Iterable[Fact]) -> tuple[Fact, ...]:

@@ -1,20 +1,20 @@
 """Enter one word of billing: its facts, its links and what follows for its tenant, at once.
 
-Everything that was read goes into one transaction, changed or checked, so that two words about one
-tenant can't both be decided on what was before either. Called for webhooks, for what was fetched
-from a provider's API, and by the sweep for what could not be linked at once.
+All that the decision rests on is written in one transaction, each row on the version that was read,
+so that two words about one tenant can't both be decided on what was before either. Called for
+webhooks, for what was fetched from a provider's API, and by the sweep for what could not be linked
+at once.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.aws.items import Change
-from shared.aws.subscriptions import book_check, subscription_writes, write_of
-from shared.aws.table import Check, Condition, Write
+from shared.aws.subscriptions import subscription_writes, write_of
+from shared.aws.table import Write
 from shared.domain.billing_events import Word
 from shared.domain.event_fields import Mode
-from shared.domain.ledger import AT_ONCE, Customer, Entry, Gathered, Pointer, enter
+from shared.domain.ledger import AT_ONCE, Book, Customer, Entry, Gathered, Pointer, enter
 from shared.domain.links import Link, find_link
 from shared.domain.standing import Right
 from shared.domain.subscription import Ref, Standing, Subscription
@@ -25,7 +25,7 @@ from shared.usecases.rights import Rights, rights_in, settled
 
 __all__ = ["Entered", "KeepBooks", "Said"]
 
-log = logging.getLogger("d1fleet")
+Row = Pointer | Customer | Book
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,14 @@ class KeepBooks:
             if old is not None and old.tenant_id != new.tenant_id and old is not found.current:
                 writes.append(self._repoint(new.ref, entry))
         if found.pointer is not None and entry.pointer is not None:
-            writes.append(_next(found.pointer, entry.pointer))
+            writes += _next(found.pointer, entry.pointer)
         if found.customer is not None and entry.customer is not None:
-            writes.append(_next(found.customer, entry.customer))
+            # What waits with a customer is moved when its tenant is known: not while it is written.
+            waits = found.pointer is not None and found.link.tenant_id is None
+            writes += _next(found.customer, entry.customer, always=waits)
         if found.book is not None and entry.book is not None:
+            writes += _next(found.book, entry.book, always=news)
             news = news or entry.book.customers != found.book.customers
-            row = write_of(found.book, entry.book) if news else book_check(found.book)
-            writes.append(row)
         if found.link.conflict is not None:
             writes.append(self._alert(said, found.link.conflict))
         changes = []
@@ -167,9 +168,8 @@ class KeepBooks:
             why = f"{said.why}: {after.reason}" if after.reason else said.why
             line = self.control.line(what, why=why, trace=said.trace)
             changes.append(Change(before, after, line))
-        elif found.link.tenant_id is not None and news:
-            writes.append(_nobody(found.link.tenant_id))
-        self.control.state.commit(*changes, also=writes)
+        if changes or writes:
+            self.control.state.commit(*changes, also=writes)
         return Entered(after, parked)
 
     def _repoint(self, ref: Ref, entry: Entry) -> Write:
@@ -189,17 +189,11 @@ class KeepBooks:
         )
 
 
-def _next(before: Pointer | Customer, after: Pointer | Customer) -> Write:
-    """Return the write of a row that changed, or the check of one that did not."""
-    if after == before and before.version:
-        return book_check(before)
-    return write_of(before, after)
-
-
-def _nobody(tenant_id: str) -> Write:
-    """Return the condition that there is no such tenant: or it would have to be told."""
-    condition = Condition("tenant is not there", "attribute_not_exists(pk)")
-    return Check({"pk": f"TENANT#{tenant_id}", "sk": "META"}, condition)
+def _next(before: Row, after: Row, *, always: bool = False) -> list[Write]:
+    """Return the write of a row that changed, or is new; else none, unless it guards another."""
+    if after == before and before.version and not always:
+        return []
+    return [write_of(before, after)]
 
 
 def _episode(tenant: Tenant | None, word: Word) -> int:

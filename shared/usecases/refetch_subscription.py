@@ -29,13 +29,14 @@ RACES: Final = 5
 REFUSED_AGAIN: Final = timedelta(minutes=15)
 """How long the sweep leaves alone what the provider refused: a person has to act first."""
 
-Fetch = Callable[[Ref], Word]
-"""Return what a provider says of a subscription at this moment; without a fact if its status is not
-known.
+Fetch = Callable[[Ref], Word | None]
+"""Return what a provider says of a subscription at this moment, None if it has no such one.
+
+The word has no fact if the status is not known.
 
 Raises:
     Transient: it does not answer.
-    Permanent: it will not answer until a person acts; or there is no such subscription.
+    Permanent: it will not answer until a person acts.
 """
 
 log = logging.getLogger("d1fleet")
@@ -81,12 +82,12 @@ class RefetchSubscription:
         said = Said(
             provider=ref.provider,
             mode=ref.mode,
-            word=word,
+            word=word or Word(subscription_id=ref.id),
             why=f"fetched from {ref.provider}",
             trace=message.trace,
             fetched_for=pointer,
         )
-        also = [] if word.fact is not None else [self._unknown(ref)]
+        also = [] if word is not None and word.fact is not None else [self._told(ref, word)]
         entered = KeepBooks(self.control).enter(said, also=also)
         tenant = entered.tenant
         if tenant is not None and not tenant.settled:
@@ -127,12 +128,13 @@ class RefetchSubscription:
             raise Conflict("pointer is as it was read")
         return GaveUp(error.reason)
 
-    def _unknown(self, ref: Ref) -> Put:
+    def _told(self, ref: Ref, word: Word | None) -> Put:
+        """Return the alert about a subscription that nothing could be learnt of."""
+        what = "is not known there" if word is None else "has a status that d1fleet does not know"
         return alert_put(
             self.control.now(),
             kind="billing_status_unknown",
             severity="warning",
-            subject=f"{ref.provider}/{ref.id}",
-            summary=f"{ref.provider}'s subscription {ref.id} has a status that d1fleet does not "
-            "know; nothing was changed for it",
+            subject=f"{ref.provider}/{ref.mode}/{ref.id}",
+            summary=f"{ref.provider}'s subscription {ref.id} {what}; nothing was changed for it",
         )

@@ -3,7 +3,6 @@
 Called by the sweep. Everything here may be done again.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Final
 from shared.aws.items import Change
 from shared.aws.subscriptions import subscription_writes
 from shared.domain.billing_events import Word
-from shared.domain.subscription import Ref, Subscription
+from shared.domain.subscription import Subscription
 from shared.errors import Conflict
 from shared.usecases.alerts import alert_put
 from shared.usecases.context import Control
@@ -25,8 +24,6 @@ __all__ = ["BillingReport", "ReviewBilling", "list_parked"]
 AT_ONCE: Final = 500
 PATIENCE: Final = timedelta(hours=24)
 OVERDUE: Final = timedelta(minutes=5)
-
-log = logging.getLogger("d1fleet")
 
 
 @dataclass
@@ -66,13 +63,16 @@ class ReviewBilling:
 
     def _past_due(self, now: datetime, trace: str) -> int:
         """Let tenants be what they should be, now that the grace of a late payment is over."""
-        over = self.control.subscriptions.past_due(now - self.control.settings.past_due_grace)
+        late = self.control.subscriptions.past_due(now - self.control.settings.past_due_grace)
         count = 0
-        for one in islice(over, AT_ONCE):
+        for one in islice(late, AT_ONCE):
             if one.tenant_id is not None and not self._settle(one.tenant_id, trace):
                 continue
-            # From here on it changes by words alone.
-            self.control.subscriptions.unlist(one, "past_due")
+            over = one.model_copy(update={"grace_over": True})
+            try:
+                self.control.state.commit(also=subscription_writes(one, over))
+            except Conflict:
+                continue
             count += 1
         return count
 
@@ -87,7 +87,7 @@ class ReviewBilling:
         if after is not before:
             line = control.line(after.status, why=after.reason or "billing", trace=trace)
             try:
-                control.state.commit(Change(before, after, line), also=[rights.guard])
+                control.state.commit(Change(before, after, line))
             except Conflict:
                 return False
         if not after.settled:
@@ -105,9 +105,8 @@ class ReviewBilling:
         if one.tenant_id is not None:
             tenant = control.state.tenant(one.tenant_id)
             found = tenant is not None and tenant.status != "closed"
-        elif one.customer_id is not None:
-            customer = store.customer(Ref(one.provider, one.mode, one.customer_id))
-            found = customer.tenant_id is not None
+        elif one.customer is not None:
+            found = store.customer(one.customer).tenant_id is not None
         else:
             found = False
         if not found:

@@ -8,7 +8,7 @@ the transaction, so that no word that arrives meanwhile is missed.
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.aws.subscriptions import book_check, subscription_writes
+from shared.aws.subscriptions import subscription_writes, write_of
 from shared.aws.table import Write
 from shared.domain.entitlement import Policy, entitlement
 from shared.domain.ledger import AT_ONCE, Book
@@ -35,8 +35,11 @@ class Rights:
 
     @property
     def guard(self) -> Write:
-        """Return the condition that nothing was heard since this was read."""
-        return book_check(self.book)
+        """Return the write that fails if anything was heard since this was read.
+
+        It is a write and no check: whoever read the same book must not write either.
+        """
+        return write_of(self.book, self.book)
 
     def unparked(self) -> list[Write]:
         """Return the writes that take the tenant's subscriptions off the list of parked ones.
