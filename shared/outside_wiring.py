@@ -10,7 +10,8 @@ from botocore.config import Config
 from shared.aws.budget import DynamoBudget
 from shared.aws.migrations import MigrationStore
 from shared.aws.secrets import SecretStore
-from shared.billing_api import API_KEYS, BillingApi
+from shared.billing_api.client import BillingApi
+from shared.billing_api.keys import API_KEYS
 from shared.cloudflare.client import CloudflareClient
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from shared.billing_api.keys import API_KEYS
 from shared.domain.billing_events import Word
 from shared.domain.subscription import Ref
 from shared.errors import Permanent, Transient
@@ -21,16 +22,7 @@ from shared.webhooks.billing.paddle import PaddleSubscription, paddle_word
 from shared.webhooks.billing.polar import PolarSubscription, polar_word
 from shared.webhooks.billing.stripe_objects import StripeSubscription, stripe_word
 
-__all__ = ["API_KEYS", "BillingApi"]
-
-API_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "stripe": "billing/stripe-api-key",
-        "paddle": "billing/paddle-api-key",
-        "polar": "billing/polar-api-key",
-    }
-)
-"""By provider: the secret that holds its API key; empty or absent, nothing is fetched."""
+__all__ = ["BillingApi"]
 
 _PATHS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.billing_api import BillingApi
+from shared.billing_api.client import BillingApi
 from shared.domain.messages import Message
 from shared.domain.outcomes import Done, GaveUp, RetryLater
 from shared.domain.standing import Right
