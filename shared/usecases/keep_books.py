@@ -157,7 +157,7 @@ class KeepBooks:
             waits = found.pointer is not None and found.link.tenant_id is None
             writes += _next(found.customer, entry.customer, always=waits)
         if found.book is not None and entry.book is not None:
-            writes += _next(found.book, entry.book, always=news)
+            writes += _next(found.book, entry.book)
             news = news or entry.book.customers != found.book.customers
         if found.link.conflict is not None:
             writes.append(self._alert(said, found.link.conflict))

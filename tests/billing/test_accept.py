@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from shared.aws.items import Change, change_writes
 from shared.domain.standing import Right
-from shared.errors import Transient
+from shared.domain.tenant import TenantStatus
+from shared.errors import Conflict, Transient
 from tests.billing import bodies
 from tests.billing.bodies import checkout, moment, paddle, polar, standard, stripe, transaction
 from tests.billing.desk import Desk
@@ -101,22 +103,50 @@ def test_a_signup_whose_subscription_has_ended_is_not_served(desk: Desk) -> None
     assert desk.hear("standard", standard("active", 2)).tenant_status == "pending"
 
 
+def between(desk: Desk, read: str, what: str, *bodies: dict[str, Any]) -> None:
+    """Let events of Stripe's come right after the first `read` (get or query) of a partition."""
+    real, left = getattr(desk.table, read), list(bodies)
+
+    def interrupted(pk: str, *args: Any, **kwargs: Any) -> Any:
+        found = real(pk, *args, **kwargs)
+        found = found if read == "get" else list(found)
+        if pk == what and left:
+            desk.hear("stripe", left.pop(0))
+        return found if read == "get" else iter(found)
+
+    setattr(desk.table, read, interrupted)
+
+
 def test_a_word_that_comes_while_a_tenant_signs_up_is_not_missed(desk: Desk) -> None:
-    """The signup's transaction fails on the book that it did not read, and looks again."""
-    use, answers = desk.signup(), []
-    get = desk.table.get
-    words = iter([stripe("suspended", 1)])
-
-    def interrupted(pk: str, sk: str = "META") -> Any:
-        found = get(pk, sk)
-        if pk == "TENANT#acme" and (body := next(words, None)) is not None:
-            answers.append(desk.hear("stripe", body).status)
-        return found
-
-    desk.table.get = interrupted  # type: ignore[method-assign] # the moment between two reads
-    use.signup(signup("acme"), body_sha256="a", trace="t")
-    assert answers == ["parked"]
+    """The signup's transaction fails on the book that it read too early, and looks again."""
+    between(desk, "query", "TENANT#acme", standing := stripe("ended", 1))
+    answer = desk.signup().signup(signup("acme"), body_sha256="a", trace="t")
+    assert answer.tenant_status == "closing"
+    assert desk.hear("stripe", standing).status == "duplicate"
     assert list(desk.control.subscriptions.parked()) == []
+
+
+def test_a_signup_that_comes_while_a_word_is_entered_is_not_missed(desk: Desk) -> None:
+    """The word's transaction fails as well, so that the tenant hears of it."""
+    real, left = desk.table.query, ["acme"]
+
+    def interrupted(pk: str, *args: Any, **kwargs: Any) -> Any:
+        found = list(real(pk, *args, **kwargs))
+        if pk == "TENANT#acme" and left:
+            desk.signup().signup(signup(left.pop()), body_sha256="a", trace="t")
+        return iter(found)
+
+    desk.table.query = interrupted  # type: ignore[method-assign] # the moment between two reads
+    assert desk.hear("stripe", stripe("ended", 1)).tenant_status == "closing"
+
+
+def test_a_word_that_changes_no_status_still_stops_who_decided_before_it(desk: Desk) -> None:
+    """Whoever read the tenant's rights before a word can't write the tenant after it."""
+    before = desk.begin("acme", "pending", database_ulid=None)
+    desk.hear("stripe", stripe("active", 1))
+    claimed = before.moved(TenantStatus.ACTIVATING, desk.moment[0], database_ulid="U")
+    with pytest.raises(Conflict, match="tenant is as it was read"):
+        desk.control.state.commit(Change(before, claimed))
 
 
 def test_two_words_at_once_both_count(desk: Desk) -> None:
@@ -124,18 +154,27 @@ def test_two_words_at_once_both_count(desk: Desk) -> None:
     desk.begin("acme")
     desk.hear("stripe", stripe("active", 0))
     desk.hear("stripe", stripe("active", 0, sub="sub_2"))
-    query = desk.table.query
-    words = iter([stripe("ended", 5, sub="sub_2")])
-
-    def interrupted(*args: Any, **kwargs: Any) -> Any:
-        found = list(query(*args, **kwargs))
-        if kwargs.get("prefix") == "SUB" and (body := next(words, None)) is not None:
-            desk.hear("stripe", body)
-        return iter(found)
-
-    desk.table.query = interrupted  # type: ignore[method-assign] # the moment between two reads
+    between(desk, "query", "TENANT#acme", stripe("ended", 5, sub="sub_2"))
     desk.hear("stripe", stripe("ended", 5))
     assert desk.status("acme") == "closing"
+
+
+def test_a_link_that_is_made_while_a_subscription_is_parked_finds_it(desk: Desk) -> None:
+    """It is not left with a customer whose tenant became known at that very moment."""
+    desk.begin("acme")
+    desk.hear("stripe", stripe("suspended", 0, sub="sub_0", tenant=None))
+    between(desk, "get", "CUSTOMER#stripe#live#cus_1", checkout(None))
+    answer = desk.hear("stripe", stripe("suspended", 1, tenant=None))
+    assert (answer.status, answer.tenant_status) == ("accepted", "suspended")
+
+
+def test_customers_of_two_providers_are_two_even_with_one_id(desk: Desk) -> None:
+    """Stripe's deletion of a customer ends no subscription of Paddle's."""
+    desk.begin("acme")
+    desk.hear("paddle", paddle("active", 1, customer="cus_1"))
+    desk.hear("stripe", stripe("active", 1))
+    desk.hear("stripe", bodies.customer_deleted(5))
+    assert desk.entitlement("acme").right is Right.ACTIVE
 
 
 def test_a_customer_links_what_waited_for_it(desk: Desk) -> None:
@@ -270,7 +309,7 @@ def test_an_id_that_comes_back_starts_free(desk: Desk) -> None:
     desk.begin("acme")
     desk.hear("stripe", stripe("ended", 1))
     before = desk.tenant("acme")
-    closed = before.moved("closed", desk.moment[0], removed_at=moment(2))  # type: ignore[arg-type] # a StrEnum's value
+    closed = before.moved(TenantStatus.CLOSED, desk.moment[0], removed_at=moment(2))
     desk.table.write(_stored(desk, closed))
     desk.signup().signup(signup("acme"), body_sha256="a", trace="t")
     assert desk.tenant("acme").episode == 2
@@ -280,8 +319,6 @@ def test_an_id_that_comes_back_starts_free(desk: Desk) -> None:
 
 
 def _stored(desk: Desk, tenant: Any) -> Any:
-    from shared.aws.items import Change, change_writes  # noqa: PLC0415
-
     (write,) = change_writes(Change(desk.tenant("acme"), tenant))
     return write
 
