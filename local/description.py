@@ -55,7 +55,9 @@ def describe(
             "topic_arn": outputs["AlertTopicArn"],
             "bucket": outputs["BucketName"],
         },
-        "secrets": {name: secret(name) for name in names if "/" in name},
+        "secrets": {
+            name: secret(name) for name in names if "/" in name and not name.endswith("-api-key")
+        },
     }
 
 

@@ -94,6 +94,7 @@ def _announce(stack: Stack, console: Console) -> None:
     where = stack.description
     for name, value in (
         ("webhooks", f"{where['webhooks_url']}/webhooks/auth/{{provider}}"),
+        ("", f"{where['webhooks_url']}/webhooks/billing/{{provider}}"),
         ("sample app", f"{where['app_url']}/t/{{tenant}}/notes"),
         ("Cloudflare", where["cloudflare"]["base_url"]),
         ("AWS", where["aws"]["endpoint_url"]),

@@ -10,6 +10,8 @@ from botocore.config import Config
 from shared.aws.budget import DynamoBudget
 from shared.aws.migrations import MigrationStore
 from shared.aws.secrets import SecretStore
+from shared.billing_api.client import BillingApi
+from shared.billing_api.keys import API_KEYS
 from shared.cloudflare.client import CloudflareClient
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
@@ -18,7 +20,7 @@ from shared.settings import Settings
 from shared.usecases.context import Control
 from shared.usecases.outside import Outside
 
-__all__ = ["build_outside"]
+__all__ = ["build_billing_api", "build_outside"]
 
 _S3: Final = Config(
     connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}
@@ -60,4 +62,19 @@ def build_outside(settings: Settings, control: Control, secrets: SecretStore) ->
         migrations=MigrationStore(
             control.state.table, boto3.client("s3", config=_S3), settings.bucket_name
         ),
+    )
+
+
+def build_billing_api(settings: Settings, control: Control, secrets: SecretStore) -> BillingApi:
+    """Put together what asks the billing providers for subscriptions."""
+    return BillingApi(
+        httpx.Client(limits=_LIMITS),
+        urls={
+            "stripe": settings.stripe_api_url,
+            "paddle": settings.paddle_api_url,
+            "polar": settings.polar_api_url,
+        },
+        key=lambda provider: secrets.get_text(API_KEYS[provider]),
+        clock=control.now,
+        ours=settings.paddle_custom_data == "server",
     )

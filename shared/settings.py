@@ -50,6 +50,15 @@ class Settings(BaseModel):
     api_window: Annotated[int, Field(ge=1)] = 300
     api_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     auth_providers: tuple[str, ...] = ("clerk", "standard")
+    billing_providers: tuple[str, ...] = ("stripe", "standard")
+    billing_mode: Literal["live", "test"] = "live"
+    require_subscription: bool = False
+    past_due: Literal["serve", "suspend"] = "serve"
+    past_due_grace: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(days=14)
+    paddle_custom_data: Literal["payer", "server"] = "payer"
+    stripe_api_url: str = "https://api.stripe.com"
+    paddle_api_url: str = "https://api.paddle.com"
+    polar_api_url: str = "https://api.polar.sh"
     tenant_is: Literal["organization", "user"] = "organization"
     database_classes: tuple[str, ...] = ("weur",)
     pool_target: Annotated[int, Field(ge=0, le=5000)] = 20
@@ -57,7 +66,7 @@ class Settings(BaseModel):
     grace_period: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(days=30)
     publish_settle: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(seconds=60)
 
-    @field_validator("auth_providers", "database_classes", mode="before")
+    @field_validator("auth_providers", "billing_providers", "database_classes", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return _split(value)

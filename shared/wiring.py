@@ -16,10 +16,12 @@ from shared.aws.queues import connect_queues
 from shared.aws.secrets import SecretStore, secret_store
 from shared.aws.state import State
 from shared.aws.table import connect
+from shared.billing_api.keys import API_KEYS
 from shared.settings import Settings
 from shared.usecases.context import Control
 
 if TYPE_CHECKING:  # importing it would bring httpx into signups
+    from shared.billing_api.client import BillingApi
     from shared.usecases.outside import Outside
 
 __all__ = ["Parts", "build", "utc_now"]
@@ -37,6 +39,17 @@ class Parts:
     settings: Settings
     control: Control
     secrets: SecretStore
+
+    def fetches_billing(self, provider: str) -> bool:
+        """Say whether an operator gave an API key of a billing provider."""
+        return provider in API_KEYS and bool(self.secrets.get(API_KEYS[provider]))
+
+    @cached_property
+    def billing_api(self) -> "BillingApi":
+        """Return what asks billing providers for subscriptions."""
+        from shared.outside_wiring import build_billing_api  # noqa: PLC0415 - as below
+
+        return build_billing_api(self.settings, self.control, self.secrets)
 
     @cached_property
     def outside(self) -> "Outside":

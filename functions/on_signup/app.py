@@ -12,8 +12,9 @@ from shared.aws.dead_letters import connect_dead_letters
 from shared.observability import Meter, make_logger
 from shared.settings import BadSettings
 from shared.usecases.accept_signup import AcceptSignup
-from shared.webhooks.auth import UnknownProvider, auth_providers
+from shared.webhooks.auth import auth_providers
 from shared.webhooks.http import LambdaHandler, lambda_handler
+from shared.webhooks.parsing import UnknownProvider
 from shared.wiring import build
 
 __all__ = ["build_dependencies", "handler"]

@@ -1,50 +1,27 @@
-"""The door of the auth providers: checks a request, understands it, hands it on, answers.
-
-Checks run in one order, the cheap and harmless ones first: 404, 405, 415, 413, 400, 401. What is
-not well signed is never stored, and its sender learns nothing.
-"""
+"""The door of the auth providers: understands a verified request, hands it on, answers."""
 
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from aws_lambda_powertools import Logger
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 
 from shared.domain.auth_events import AuthEvent
-from shared.observability import Meter
-from shared.webhooks.auth import AuthProvider, Ignored, Malformed, TenantIs
-from shared.webhooks.documents import read_document
-from shared.webhooks.http import (
-    Refusal,
-    answer,
-    check_content,
-    check_method,
-    json_app,
-    lower_headers,
-    note,
-    read_body,
-    serve,
-)
-from shared.webhooks.ports import Accept, Secrets
-from shared.webhooks.verification import verify_request
+from shared.webhooks.auth import AuthProvider, TenantIs
+from shared.webhooks.door import Reception, keep_aside, take
+from shared.webhooks.http import answer, json_app, note, serve
+from shared.webhooks.parsing import Ignored, Malformed
+from shared.webhooks.ports import AcceptSignups
 
 __all__ = ["Dependencies", "create_app"]
 
 
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """Hold what the door stands on; `now` is Unix time, `new_trace` names each request."""
+@dataclass(frozen=True, kw_only=True)
+class Dependencies(Reception[AuthProvider]):
+    """Hold what the door stands on."""
 
-    providers: Mapping[str, AuthProvider]
     tenant_is: TenantIs
-    secrets: Secrets
-    accept: Accept
-    now: Callable[[], float]
-    new_trace: Callable[[], str]
-    logger: Logger
-    meter: Meter
+    accept: AcceptSignups
 
 
 def create_app(on: Dependencies) -> Flask:
@@ -52,36 +29,16 @@ def create_app(on: Dependencies) -> Flask:
     app = json_app(__name__, on.logger, on.meter, on.new_trace)
 
     def auth_webhook(provider: str) -> Response:
-        adapter = on.providers.get(provider)
-        if adapter is None:
-            raise Refusal(404, "UnknownProvider", "no such provider is configured here")
-        note(provider=adapter.name)
-        check_method(request)
-        check_content(request)
-        body = read_body(request)
-        document = read_document(body)
-        now = on.now()
-        verified = verify_request(
-            adapter.family,
-            on.secrets,
-            f"auth/{adapter.name}",
-            lower_headers(request),
-            body,
-            now=now,
-            logger=on.logger,
-        )
-        note(secret_index=verified.secret_index, message_id=verified.message_id)
-        if verified.sent_at is not None:
-            on.meter.seconds("WebhookAge", now - verified.sent_at, provider=adapter.name)
-        parsed = adapter.parse(document, verified, on.tenant_is)
+        taken = take(on, "auth", provider)
+        parsed = taken.adapter.parse(taken.document, taken.verified, on.tenant_is)
         match parsed:
             case AuthEvent():
-                return _accept(on, parsed, body)
+                return _accept(on, parsed, taken.body)
             case Ignored(type=type_, reason=reason):
                 note(type=type_)
                 return answer("ignored", reason=reason)
             case Malformed():
-                return _dead_letter(on, adapter.name, parsed, body)
+                return keep_aside(on.accept, taken, parsed)
             case _:
                 assert_never(parsed)
 
@@ -103,16 +60,3 @@ def _accept(on: Dependencies, event: AuthEvent, body: bytes) -> Response:
     digest = hashlib.sha256(body).hexdigest()
     accepted = on.accept.signup(event, body_sha256=digest, trace=g.trace)
     return answer(accepted.status, accepted.tenant_status)
-
-
-def _dead_letter(on: Dependencies, provider: str, malformed: Malformed, body: bytes) -> Response:
-    note(event_id=malformed.event_id)
-    on.accept.dead_letter(
-        provider=provider,
-        mode=malformed.mode,
-        event_id=malformed.event_id,
-        reason=malformed.reason,
-        body=body,
-        trace=g.trace,
-    )
-    return answer("dead_lettered", reason=malformed.reason)

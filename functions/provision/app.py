@@ -18,6 +18,7 @@ from shared.doors import handle
 from shared.observability import Meter, make_logger
 from shared.usecases.advance_database import AdvanceDatabase
 from shared.usecases.advance_tenant import AdvanceTenant
+from shared.usecases.refetch_subscription import RefetchSubscription
 from shared.usecases.refill_pool import RefillPool
 from shared.wiring import Parts, build
 
@@ -47,6 +48,12 @@ def _wake_shard(message: Message) -> Outcome:
     return Done()
 
 
+def _refetch(message: Message) -> Outcome:
+    """Fetch a subscription; what that needs is only put together when one is to be fetched."""
+    parts = _parts()
+    return RefetchSubscription(parts.control, parts.billing_api.subscription)(message)
+
+
 def _work(record: SQSRecord) -> None:
     parts = _parts()
     handle(
@@ -57,6 +64,7 @@ def _work(record: SQSRecord) -> None:
             "database": AdvanceDatabase(parts.control, parts.outside),
             "pool": RefillPool(parts.control, asked_at=_sent_at(record)),
             "shard": _wake_shard,
+            "subscription": _refetch,
         },
         _message(record),
     )

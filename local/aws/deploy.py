@@ -146,7 +146,8 @@ def deploy(
 ) -> Deployment:
     """Make the stack and return what has to be run.
 
-    `secret_value` is asked for each secret by its name below the stack's prefix (`auth/clerk`).
+    `secret_value` is asked for each secret by its name below the stack's prefix (`auth/clerk`);
+    one whose value is empty is not made.
     `extra_outputs` replace outputs that only this machine can know (the gateway's address).
 
     Raises:
@@ -262,10 +263,9 @@ def _make_the_rest(
             continue  # its condition does not hold
         if kind == "AWS::SecretsManager::Secret":
             name = str(needed["Name"])
-            aws["secretsmanager"].create_secret(
-                Name=name, SecretString=secret_value(name.removeprefix(f"{stack}/"))
-            )
-            secrets.append(name)
+            if value := secret_value(name.removeprefix(f"{stack}/")):
+                aws["secretsmanager"].create_secret(Name=name, SecretString=value)
+                secrets.append(name)
         elif kind == "AWS::SNS::Subscription":
             aws["sns"].subscribe(**needed)
     return tuple(secrets)

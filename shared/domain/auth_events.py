@@ -7,30 +7,16 @@ and the names, and those are checked here: what got past this model may be store
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.event_fields import EventId, EventType, Mode, ProviderName, TenantId
 from shared.domain.lifecycle import Instant
-from shared.domain.names import TENANT_ID
 
-__all__ = ["MAX_DISPLAY_NAME", "AuthEvent", "EventId", "EventType", "Mode", "TenantId", "Verb"]
+__all__ = ["MAX_DISPLAY_NAME", "AuthEvent", "Verb"]
 
-Mode = Literal["live", "test"]
 Verb = Literal["tenant.requested", "tenant.updated", "tenant.removed"]
 
 MAX_DISPLAY_NAME = 200
-
-
-def _tenant_id(value: str) -> str:
-    # fullmatch, not a pattern of pydantic's: those only search
-    if TENANT_ID.fullmatch(value) is None:
-        raise ValueError("not 1 to 128 characters of A-Za-z0-9_-.:|@")
-    return value
-
-
-TenantId = Annotated[str, StringConstraints(strict=True), AfterValidator(_tenant_id)]
-EventId = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,256}$")]
-"""Printable ASCII without blanks: it becomes part of a key of the table."""
-EventType = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,128}$")]
 
 
 class AuthEvent(BaseModel):
@@ -44,7 +30,7 @@ class AuthEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    provider: Annotated[str, Field(pattern=r"^[a-z0-9]{1,32}$")]
+    provider: ProviderName
     mode: Mode = "live"
     event_id: EventId
     type: EventType

@@ -71,3 +71,11 @@ class Record(BaseModel):
         fresh = {"attempts": 0, "failures": 0, "token": None, "wake_at": None}
         data = dict(self) | fresh | {"version": self.version + 1, "updated_at": now} | changes
         return type(self).model_validate(data)
+
+    def noted(self, now: datetime, **changes: Any) -> Self:
+        """Return the next version of the record with news that are no progress.
+
+        Its live chain of messages goes on.
+        """
+        chain = {name: getattr(self, name) for name in ("attempts", "failures", "token", "wake_at")}
+        return self.changed(now, **chain, **changes)

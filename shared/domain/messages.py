@@ -12,13 +12,14 @@ from shared.errors import Permanent
 
 __all__ = ["Kind", "Message", "parse_message"]
 
-Kind = Literal["tenant", "database", "pool", "shard"]
+Kind = Literal["tenant", "database", "pool", "shard", "subscription"]
 
 
 class Message(BaseModel):
     """Name one thing that wants attention.
 
-    `id` is a tenant's id, a database's ULID, a class or a script's name. `token` is set on the
+    `id` is a tenant's id, a database's ULID, a class, a script's name or a subscription's
+    `<provider>:<mode>:<id>`. `token` is set on the
     continuation of a chain: a message whose token is no longer the record's is out of date.
     """
 

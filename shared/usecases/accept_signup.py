@@ -1,39 +1,26 @@
-"""Take an auth provider's event: inbox row, tenant and, when the pool has one, a database at once.
-
-Everything is one transaction, and only then a message: an event is either stored with its effect
-or not acknowledged. A message lost between the two is sent again by the provider's redelivery.
-Alerts are left in the outbox for the sweep: a request does not wait for the topic.
-"""
+"""Take an auth provider's event: inbox row, tenant and, when the pool has one, a database."""
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
 
-from shared.aws.dead_letters import DeadLetters
 from shared.aws.items import Change, inbox_key, inbox_put
-from shared.aws.table import Item, Put
+from shared.aws.table import Put
 from shared.domain.auth_events import AuthEvent
 from shared.domain.signup import Begin, Ignore, Keep, Move, decide_signup
 from shared.domain.tenant import Tenant, TenantStatus
-from shared.errors import Conflict, Transient
-from shared.usecases.alerts import alert_put
+from shared.usecases.accept_event import AcceptEvent
 from shared.usecases.claim_database import claim
-from shared.usecases.context import Control
+from shared.usecases.rights import rights_of, settled
 from shared.webhooks.ports import Accepted
 
 __all__ = ["AcceptSignup"]
-
-RACES: Final = 5
 
 log = logging.getLogger("d1fleet")
 
 
 @dataclass(frozen=True)
-class AcceptSignup:
+class AcceptSignup(AcceptEvent):
     """Accept the events of auth providers."""
-
-    control: Control
-    dead_letters: DeadLetters
 
     def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
         """Store an event with its effect, and wake the worker.
@@ -43,15 +30,13 @@ class AcceptSignup:
                 acknowledged, the provider comes back.
         """
         key = inbox_key(event.provider, event.mode, event.event_id)
-        for _ in range(RACES):
-            seen = self.control.state.table.get(key)
-            if seen is not None:
-                return self._duplicate(seen, event, body_sha256, trace)
-            try:
-                return self._admit(event, key, body_sha256, trace)
-            except Conflict as conflict:
-                log.info("lost a race for %s, reading again", conflict.condition)
-        raise Transient("this tenant is contended", retry_after=1)
+        return self._once(
+            key,
+            body_sha256,
+            admit=lambda: self._admit(event, key, body_sha256, trace),
+            duplicate=lambda _seen: self._duplicate(event, trace),
+            subject=f"{event.provider}/{event.event_id}",
+        )
 
     def _admit(self, event: AuthEvent, key: str, body_sha256: str, trace: str) -> Accepted:
         control, now = self.control, self.control.now()
@@ -91,12 +76,18 @@ class AcceptSignup:
     def _begin(
         self, before: Tenant | None, pending: Tenant, inbox: Put, why: str, trace: str
     ) -> Tenant:
-        claimed = claim(self.control, before, pending, why=why, trace=trace, also=[inbox])
-        if claimed is not None:
-            return claimed
-        line = self.control.line("pending", why=why, trace=trace)
-        self.control.state.commit(Change(before, pending, line), also=[inbox])
-        return pending
+        """Let a tenant begin as its subscriptions, if any were heard of before it, allow."""
+        control = self.control
+        rights = rights_of(control, pending.tenant_id)
+        also = [inbox, rights.guard, *rights.unparked()]
+        begun = settled(control, pending, rights)
+        if begun.status is TenantStatus.PENDING:
+            claimed = claim(control, before, begun, why=why, trace=trace, also=also, rights=rights)
+            if claimed is not None:
+                return claimed
+        line = control.line(begun.status, why=why, trace=trace)
+        control.state.commit(Change(before, begun, line), also=also)
+        return begun
 
     def _wake(self, tenant: Tenant, trace: str) -> None:
         self.control.enqueue("tenant", tenant.tenant_id, trace=trace)
@@ -104,56 +95,9 @@ class AcceptSignup:
             # The pool just lost one. A refill that is not asked for is found by the sweep.
             self.control.enqueue("pool", tenant.class_, trace=trace)
 
-    def _duplicate(self, seen: Item, event: AuthEvent, body_sha256: str, trace: str) -> Accepted:
-        if seen.get("body_sha256", body_sha256) != body_sha256:
-            self._report_two_bodies(event)
+    def _duplicate(self, event: AuthEvent, trace: str) -> Accepted:
         tenant = self.control.state.tenant(event.tenant_id)
         if tenant is not None and not tenant.settled:
             # The first delivery may have died between the row and the message.
             self._wake(tenant, trace)
         return Accepted("duplicate", tenant.status if tenant else None)
-
-    def _report_two_bodies(self, event: AuthEvent) -> None:
-        row = alert_put(
-            self.control.now(),
-            kind="webhook_body_changed",
-            severity="warning",
-            subject=f"{event.provider}/{event.event_id}",
-            summary=f"{event.provider} sent two bodies with one event id; the first counts",
-        )
-        self.control.state.table.write(row)
-
-    def dead_letter(
-        self,
-        *,
-        provider: str,
-        mode: str,
-        event_id: str | None,
-        reason: str,
-        body: bytes,
-        trace: str,
-    ) -> None:
-        """Keep a well-signed event that could not be understood, and alert once.
-
-        The body goes to the bucket, for an item of the table takes 400 KB; the row holds its key.
-        """
-        now = self.control.now()
-        stored = self.dead_letters.keep(provider, body)
-        key = inbox_key(provider, mode, event_id or f"body:{stored.sha256}")
-        data: dict[str, Any] = {
-            "dead_letter": stored.key,
-            "body_sha256": stored.sha256,
-            "reason": reason,
-            "trace": trace,
-        }
-        alert = alert_put(
-            now,
-            kind="webhook_dead_lettered",
-            severity="warning",
-            subject=f"{provider}/{stored.sha256}",
-            summary=f"an event of {provider} was kept aside: {reason}",
-        )
-        try:
-            self.control.state.commit(also=[inbox_put(key, now, data), alert])
-        except Conflict:
-            log.info("this dead letter is kept already")

@@ -11,6 +11,7 @@ from shared.aws.outbox import Outbox
 from shared.aws.pools import Pools
 from shared.aws.queues import Queues
 from shared.aws.state import State
+from shared.aws.subscriptions import Subscriptions
 from shared.domain.messages import Kind, Message
 from shared.errors import Transient
 from shared.settings import Settings
@@ -35,6 +36,11 @@ class Control:
     queues: Queues
     outbox: Outbox
     who: str
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Return what is written down of subscriptions."""
+        return Subscriptions(self.state.table)
 
     def line(self, what: str, *, why: str = "", call: str = "", trace: str = "") -> HistoryLine:
         """Return a line of history of this moment and this actor."""

@@ -1,5 +1,6 @@
 """Webhooks: whether a request is well signed, and what its event means.
 
-`families` verify, `auth` understands the auth providers' events, `documents` reads JSON that a
-stranger wrote, `ports` is what the doors ask of the rest.
+`families` verify, `auth` and `billing` understand the providers' events, `documents` and `parsing`
+read what a stranger wrote, `door` is what the doors have in common, `ports` is what they ask of the
+rest.
 """

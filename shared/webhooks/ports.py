@@ -4,28 +4,22 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.domain.auth_events import AuthEvent
+from shared.domain.billing_events import BillingEvent
 
-__all__ = ["Accept", "Accepted", "Secrets"]
+__all__ = ["AcceptBillings", "AcceptSignups", "Accepted", "KeepAside", "Secrets"]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Say what became of an event, and how its tenant stands now."""
+    """Say what became of an event, and how its tenant stands now; `reason` may be told."""
 
-    status: Literal["accepted", "duplicate", "ignored"]
+    status: Literal["accepted", "duplicate", "ignored", "parked"]
     tenant_status: str | None = None
+    reason: str | None = None
 
 
-class Accept(Protocol):
-    """Take well-signed events; whatever is raised means that nothing may be acknowledged.
-
-    Raises:
-        Transient: storage does not answer; the sender should come back.
-    """
-
-    def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
-        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart."""
-        ...
+class KeepAside(Protocol):
+    """Keep well-signed events that could not be understood."""
 
     def dead_letter(
         self,
@@ -37,7 +31,37 @@ class Accept(Protocol):
         body: bytes,
         trace: str,
     ) -> None:
-        """Keep a well-signed body that could not be understood, and alert."""
+        """Keep a body, and alert.
+
+        Raises:
+            Transient: storage does not answer; the sender should come back.
+        """
+        ...
+
+
+class AcceptSignups(KeepAside, Protocol):
+    """Take well-signed events of auth providers."""
+
+    def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
+        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart.
+
+        Raises:
+            Transient: storage does not answer: nothing may be acknowledged, the sender should
+                come back.
+        """
+        ...
+
+
+class AcceptBillings(KeepAside, Protocol):
+    """Take well-signed events of billing providers."""
+
+    def billing(self, event: BillingEvent, *, body_sha256: str, trace: str) -> Accepted:
+        """Store the event and its effect at once; `body_sha256` is hex and tells a resend apart.
+
+        Raises:
+            Transient: storage does not answer: nothing may be acknowledged, the sender should
+                come back.
+        """
         ...
 
 

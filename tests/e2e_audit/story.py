@@ -30,6 +30,10 @@ def whsec(seed: str) -> str:
     return "whsec_" + base64.b64encode(hashlib.sha256(seed.encode()).digest()).decode()
 
 
+def _mac(secret: str, signed: str) -> str:
+    return hmac.new(secret.encode(), signed.encode(), "sha256").hexdigest()
+
+
 SECRETS: Mapping[str, str] = {
     "cloudflare-token": "Canary-CfToken_7hQ2mZx9Rk4Vt8Wp3Ny6Lb1",
     "router-admin": whsec("router-admin"),
@@ -38,6 +42,13 @@ SECRETS: Mapping[str, str] = {
     "auth/supabase": f"v1,{whsec('supabase')}",
     "auth/workos": "Canary-WorkOs_5Jd8Gq1Hs6Ft0Cv9Xe2Ua7",
     "auth/auth0": "Canary-Auth0_3Pz6Yw1Bn8Km5Tr4Qj9Dx2",
+    "billing/stripe": "whsec_Canary4Stripe7Kq2Wm9",
+    "billing/paddle": "Canary-Paddle_8Vn3Rt6Zc1Lx5Hb",
+    "billing/polar": "Canary-Polar_2Gy7Df4Mp9Sk1Wq",
+    "billing/standard": whsec("billing"),
+    "billing/stripe-api-key": "Canary-StripeKey_6Jb1Tn8Xr3Fz",
+    "billing/paddle-api-key": "Canary-PaddleKey_9Ls4Vh2Kd7Qm",
+    "billing/polar-api-key": "Canary-PolarKey_5Cw8Pg1Nz6Ry",
 }
 AUTH0_EVENT = {
     "specversion": "1.0",
@@ -69,6 +80,7 @@ class Story:
         self.running.wait_full(1)
         self.sign_ups()
         self.bad_requests()
+        self.billing()
         self.operators()
         self.cloudflare_fails()
         self.token_is_refused()
@@ -146,8 +158,61 @@ class Story:
         assert self._post("workos", body, signed).status_code == 200
         self._post(f"clerk?secret={SECRETS['auth/clerk']}", body, {**good, "svix-id": "x"})
 
+    def billing(self) -> None:
+        """Hear of subscriptions: parked, then linked, of each provider; no API answers."""
+        now = int(time.time())
+        iso = datetime.fromtimestamp(now, UTC).isoformat()
+        paid: dict[str, Any] = {"tenant_id": "org_warm"}
+        subscription = {"id": "sub_1", "status": "active", "customer": "cus_1"}
+        session = {"customer": "cus_1", "metadata": paid}
+        for number, (kind, object_) in enumerate(
+            [
+                ("customer.subscription.created", subscription),
+                ("checkout.session.completed", session),
+            ]
+        ):
+            event = {"id": f"evt_{number}", "created": now, "livemode": False, "type": kind}
+            body = json.dumps({**event, "data": {"object": object_}})
+            mac = _mac(SECRETS["billing/stripe"], f"{now}.{body}")
+            self._pay("stripe", body, {"stripe-signature": f"t={now},v1={mac}"})
+        data: dict[str, Any] = {"id": "sub_2", "status": "active", "customer_id": "ctm_1"}
+        body = json.dumps(
+            {
+                "event_id": "evt_p",
+                "event_type": "subscription.created",
+                "occurred_at": iso,
+                "data": {**data, "custom_data": paid},
+            }
+        )
+        mac = _mac(SECRETS["billing/paddle"], f"{now}:{body}")
+        self._pay("paddle", body, {"paddle-signature": f"ts={now};h1={mac}"})
+        data |= {"id": "sub_3", "metadata": paid}
+        body = json.dumps({"type": "subscription.active", "timestamp": iso, "data": data})
+        polar = base64.b64encode(SECRETS["billing/polar"].encode()).decode()
+        self._pay("polar", body, svix_headers(f"whsec_{polar}", body, "msg_polar"))
+        for kind, tenant in (("active", "org_warm"), ("boiled", "org_warm"), ("active", "no id!")):
+            body = json.dumps({"type": f"billing.{kind}", "data": {"tenant_id": tenant}})
+            headers = svix_headers(SECRETS["billing/standard"], body, f"msg_{kind}_{len(tenant)}")
+            self._pay("standard", body, headers)
+        forged = svix_headers(SECRETS["billing/standard"], "other", "msg_forged")
+        assert self._send("billing/standard", body, forged).status_code == 401
+        wait_until("each API was asked", lambda: len(self._asked()) == 3, 60)
+
+    def _asked(self) -> set[str]:
+        """Return of which providers the worker tried to fetch a subscription."""
+        log = self.running.log("provision")
+        return {name for name in ("stripe", "paddle", "polar") if f"{name}'s API" in log}
+
+    def _pay(self, provider: str, body: str, headers: Mapping[str, str]) -> None:
+        plain = {name.replace("svix-", "webhook-"): value for name, value in headers.items()}
+        answer = self._send(f"billing/{provider}", body, {**plain, **JSON})
+        assert answer.status_code == 200, answer.text
+
     def _post(self, where: str, body: str, headers: Mapping[str, str]) -> httpx.Response:
-        url = f"{self.running.description['webhooks_url']}/webhooks/auth/{where}"
+        return self._send(f"auth/{where}", body, headers)
+
+    def _send(self, where: str, body: str, headers: Mapping[str, str]) -> httpx.Response:
+        url = f"{self.running.description['webhooks_url']}/webhooks/{where}"
         answer = self.running.http.post(url, content=body, headers=dict(headers))
         self._heard(f"answer to {where}", answer.content + str(answer.headers).encode())
         return answer

@@ -149,6 +149,7 @@ def test_the_stack_is_what_the_template_says(aws: Aws, deployed: Callable[..., D
     functions = {function.logical_id: function for function in made.functions}
     assert set(functions) == {
         "OnSignupFunction",
+        "OnBillingFunction",
         "ProvisionFunction",
         "BindFunction",
         "ReconcileFunction",
@@ -168,8 +169,10 @@ def test_the_stack_is_what_the_template_says(aws: Aws, deployed: Callable[..., D
         "rate(5 minutes)",
         '{"task":"sweep"}',
     )
-    (route,) = made.routes
-    assert (route.function, route.method) == (functions["OnSignupFunction"].name, "ANY")
+    assert {(route.function, route.method) for route in made.routes} == {
+        (functions["OnSignupFunction"].name, "ANY"),
+        (functions["OnBillingFunction"].name, "ANY"),
+    }
     assert made.outputs["WebhooksUrl"] == "http://127.0.0.1:1"
     secret = client("secretsmanager", aws.endpoint_url)
     value = secret.get_secret_value(SecretId="local/auth/clerk")["SecretString"]

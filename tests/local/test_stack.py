@@ -36,7 +36,7 @@ def on_screen(look: Look) -> str:
 
 def test_every_function_runs_and_is_known_by_its_short_name(stack: Stack) -> None:
     """Each function has a process already, and a log of its short name."""
-    assert set(stack.functions) == {"on_signup", "provision", "bind", "reconcile"}
+    assert set(stack.functions) == {"on_signup", "on_billing", "provision", "bind", "reconcile"}
     for short, name in stack.functions.items():
         assert stack.service.pids(name)
         assert (stack.folder / "logs" / f"{short}.log").exists()

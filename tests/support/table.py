@@ -1,5 +1,6 @@
 """The state table as `template.yaml` describes it, for tests that make their own."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 _CREATE = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
 
 
+@cache
 def table_properties() -> dict[str, Any]:
     """Return what CreateTable takes of the template's table."""
     properties = yaml_parse(TEMPLATE.read_text())["Resources"]["Table"]["Properties"]

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from functions.on_billing import door as billing_door
 from functions.on_signup.door import Dependencies, create_app
 from shared.domain.auth_events import AuthEvent
+from shared.domain.billing_events import BillingEvent
 from shared.observability import Meter, make_logger
 from shared.webhooks.auth import AUTH_PROVIDERS, TenantIs
+from shared.webhooks.billing import BILLING_PROVIDERS, Reading
 from shared.webhooks.ports import Accepted
 
 NOW = 1_790_000_000
@@ -30,7 +33,7 @@ THIRD = "whsec_" + base64.b64encode(b"the third key, it is of 32 bytes").decode(
 class Inbox:
     """Accept events as the real use case does, in memory; `broken` is raised instead."""
 
-    events: dict[tuple[str, str, str], AuthEvent] = field(default_factory=dict)
+    events: dict[tuple[str, str, str], AuthEvent | BillingEvent] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     dead: list[dict[str, Any]] = field(default_factory=list)
     broken: Exception | None = None
@@ -43,6 +46,15 @@ class Inbox:
         self.events.setdefault(key, event)
         self.digests.append(body_sha256)
         return Accepted("duplicate" if seen else "accepted", "activating")
+
+    def billing(self, event: BillingEvent, *, body_sha256: str, trace: str) -> Accepted:
+        if self.broken:
+            raise self.broken
+        key = (event.provider, event.mode, event.event_id)
+        seen = key in self.events
+        self.events.setdefault(key, event)
+        self.digests.append(body_sha256)
+        return Accepted("duplicate" if seen else "accepted", "active")
 
     def dead_letter(self, **letter: Any) -> None:
         if self.broken:
@@ -122,6 +134,35 @@ def make_stage() -> Callable[..., Stage]:
 @pytest.fixture
 def stage(make_stage: Callable[..., Stage]) -> Stage:
     return make_stage()
+
+
+@pytest.fixture
+def make_billing() -> Callable[..., Stage]:
+    """Open the door of the billing providers, with one secret each."""
+
+    def make(
+        secrets: dict[str, tuple[str, ...]] | None = None,
+        providers: tuple[str, ...] = tuple(BILLING_PROVIDERS),
+    ) -> Stage:
+        inbox, log, clock = Inbox(), io.StringIO(), [float(NOW)]
+        known = {f"billing/{name}": (SECRET,) for name in BILLING_PROVIDERS}
+        book = SecretBook(known if secrets is None else secrets)
+        service = f"test-{uuid.uuid4()}"
+        app = billing_door.create_app(
+            billing_door.Dependencies(
+                providers={name: BILLING_PROVIDERS[name] for name in providers},
+                reading=Reading("test"),
+                secrets=book,
+                accept=inbox,
+                now=lambda: clock[0],
+                new_trace=lambda: uuid.uuid4().hex,
+                logger=make_logger(service, log),
+                meter=Meter(service),
+            )
+        )
+        return Stage(app.test_client(), inbox, book, log, clock, app)
+
+    return make
 
 
 def sign_standard(

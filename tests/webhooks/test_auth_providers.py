@@ -10,17 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.auth_events import AuthEvent
-from shared.webhooks.auth import (
-    AUTH_PROVIDERS,
-    Ignored,
-    Malformed,
-    Parsed,
-    TenantIs,
-    UnknownProvider,
-    auth_providers,
-)
+from shared.webhooks.auth import AUTH_PROVIDERS, Parsed, TenantIs, auth_providers
 from shared.webhooks.documents import read_document
 from shared.webhooks.families import Verified
+from shared.webhooks.parsing import Ignored, Malformed, UnknownProvider
 
 OF_VECTORS = {
     "auth0_event_stream": "auth0",

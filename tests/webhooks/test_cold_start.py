@@ -1,9 +1,11 @@
-"""What the function of the auth webhooks loads before it can answer."""
+"""What the functions of the webhooks load before they can answer."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -24,13 +26,14 @@ ENVIRONMENT = {
 }
 
 
-def test_a_signup_loads_no_http_client_and_no_judge() -> None:
+@pytest.mark.parametrize("function", ["on_signup", "on_billing"])
+def test_a_webhook_loads_no_http_client_and_no_judge(function: str) -> None:
     """The cold start pays for what it uses: no httpx, no Cloudflare client, no provider's SDK."""
     heavy = (
         "httpx cloudflare moto svix standardwebhooks workos stripe requests hypothesis local ops"
     )
     code = (
-        "import sys, functions.on_signup.app as app; app.build_dependencies();"
+        f"import sys, functions.{function}.app as app; app.build_dependencies();"
         f"print([m for m in {heavy.split()!r} if m in sys.modules])"
     )
     done = subprocess.run(

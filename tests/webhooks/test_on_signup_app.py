@@ -9,9 +9,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from functions.on_billing import app as billing_app
 from functions.on_signup import app
 from shared.settings import BadSettings, Settings
 from shared.webhooks.auth import AUTH_PROVIDERS
+from shared.webhooks.billing import BILLING_PROVIDERS
 
 ROOT = Path(__file__).parents[2]
 EVENT = Path(__file__).parent / "events" / "clerk_text.json"
@@ -86,6 +88,24 @@ def test_a_wrong_setting_fails_the_first_call_by_name(
 
 
 def test_every_provider_is_in_the_manual() -> None:
-    """A provider that has a door is told of in the users' manual."""
-    manual = (ROOT / "docs" / "webhooks.md").read_text()
-    assert [name for name in AUTH_PROVIDERS if f"| `{name}` |" not in manual] == []
+    """A provider that has a door is told of in the users' manual, on either side."""
+    auth, _, billing = (
+        (ROOT / "docs" / "webhooks.md").read_text().partition("# Webhooks of the billing provider")
+    )
+    assert [name for name in AUTH_PROVIDERS if f"| `{name}` |" not in auth] == []
+    assert [name for name in BILLING_PROVIDERS if f"| `{name}` |" not in billing] == []
+
+
+def test_the_billing_door_is_wired_from_the_same_environment(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """Without a secret it says 503; a provider of the settings that nobody knows fails by name."""
+    billing_event = event() | {"rawPath": "/webhooks/billing/stripe"}
+    billing_event["headers"]["stripe-signature"] = "t=1,v1=00"
+    billing_app._handler.cache_clear()
+    assert billing_app.handler(billing_event, None)["statusCode"] == 503  # type: ignore[arg-type]
+    billing_app._handler.cache_clear()
+    environment.setenv("BILLING_PROVIDERS", "stripe,chargebee")
+    with pytest.raises(BadSettings, match="BILLING_PROVIDERS: chargebee: not of paddle"):
+        billing_app.handler(billing_event, None)  # type: ignore[arg-type]
+    billing_app._handler.cache_clear()

@@ -4,21 +4,12 @@ Source: auth0.com/docs/customize/events and its events-schema.json. Test deliver
 `a0purpose: test`. Auth0 retries for seconds only and not at all after a 4xx.
 """
 
-from shared.domain.auth_events import AuthEvent, EventId, Mode, TenantId
-from shared.webhooks.auth.base import (
-    AuthProvider,
-    DisplayName,
-    Moment,
-    Parsed,
-    TenantIs,
-    Verbs,
-    Wire,
-    event_id_at,
-    parse_as,
-    route,
-)
+from shared.domain.auth_events import AuthEvent
+from shared.domain.event_fields import EventId, Mode, TenantId
+from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StaticCredential, Verified
+from shared.webhooks.parsing import Moment, Wire, event_id_at, parse_as
 
 __all__ = ["AUTH0"]
 

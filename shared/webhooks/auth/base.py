@@ -1,70 +1,21 @@
-"""What the adapters of the auth providers share: outcomes, kinds of fields, careful parsing.
+"""What the adapters of the auth providers share: which verb an event is, and names for people."""
 
-An adapter says for each type of event which verb it is and which model its body has; everything
-else (unknown types, broken shapes, flawed JSON) is the same for all and lives here.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal, Protocol
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator
 
-from shared.domain.auth_events import MAX_DISPLAY_NAME, AuthEvent, EventId, EventType, Verb
+from shared.domain.auth_events import MAX_DISPLAY_NAME, AuthEvent, Verb
 from shared.webhooks.documents import Document
 from shared.webhooks.families import Family, Verified
+from shared.webhooks.parsing import Ignored, Malformed, type_at
 
-__all__ = [
-    "AuthProvider",
-    "DisplayName",
-    "Ignored",
-    "Malformed",
-    "Moment",
-    "Parsed",
-    "TenantIs",
-    "Verbs",
-    "Wire",
-    "event_id_at",
-    "parse_as",
-    "route",
-]
+__all__ = ["AuthProvider", "DisplayName", "Parsed", "TenantIs", "Verbs", "route"]
 
 TenantIs = Literal["organization", "user"]
 Verbs = Mapping[str, tuple[TenantIs | None, Verb]]
 """By type of event: which kind of object it is about (None: always a tenant), what it asks."""
-
-_EVENT_ID = TypeAdapter(EventId)
-_EVENT_TYPE = TypeAdapter(EventType)
-
-
-class Wire(BaseModel):
-    """Be the base of models of a provider's JSON: the fields that we use, and no others."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-def _utc(value: datetime) -> datetime:
-    # no provider means anything but UTC when it leaves the zone out
-    if value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a time out of any range") from None
-
-
-def _no_flag(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("not a time")  # noqa: TRY004 - pydantic wants ValueError
-    return value
 
 
 def _tidy(value: str) -> str | None:
@@ -72,35 +23,11 @@ def _tidy(value: str) -> str | None:
     return " ".join(text.split())[:MAX_DISPLAY_NAME] or None
 
 
-Moment = Annotated[datetime, BeforeValidator(_no_flag), AfterValidator(_utc)]
-"""ISO 8601, or a Unix time in seconds or milliseconds (whichever its size says)."""
-
 DisplayName = Annotated[str | None, AfterValidator(lambda v: None if v is None else _tidy(v))]
 """A name for people: one line, printable, cut at its greatest length."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Say that an event is none of our business; nothing is stored. `reason` may be told."""
-
-    type: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """Say that a well-signed event could not be understood; it is kept aside for a person.
-
-    `reason` names fields, never values.
-    """
-
-    reason: str
-    event_id: str | None = None
-    mode: str = "live"
-
-
 Parsed = AuthEvent | Ignored | Malformed
-M = TypeVar("M", bound=BaseModel)
 
 
 class Parse(Protocol):
@@ -131,50 +58,12 @@ def route(
 
     `event_id` is the one that is already known, for the record of what is malformed.
     """
-    try:
-        type_ = _EVENT_TYPE.validate_python(_at(document.value, path))
-    except ValidationError:
-        return Malformed(document.flaw or f"{'.'.join(path)}: no type of event", event_id)
+    type_ = type_at(document, *path, event_id=event_id)
+    if isinstance(type_, Malformed):
+        return type_
     if type_ not in verbs:
         return Ignored(type_, "no tenant depends on this type of event")
     kind, verb = verbs[type_]
     if kind is not None and kind != tenant_is:
         return Ignored(type_, f"a tenant is a{'n' * (tenant_is[0] == 'o')} {tenant_is} here")
     return type_, verb
-
-
-def parse_as(
-    model: type[M],
-    document: Document,
-    understand: Callable[[M], AuthEvent],
-    *,
-    event_id: str | None = None,
-) -> AuthEvent | Malformed:
-    """Return the event that `understand` makes of a document of a known type."""
-    if document.flaw is not None:
-        return Malformed(document.flaw, event_id)
-    try:
-        return understand(model.model_validate(document.value))
-    except ValidationError as error:
-        return Malformed(_reason(error), event_id)
-
-
-def event_id_at(document: Document, *path: str) -> str | None:
-    """Return the event id at `path`, or None: for documents that may be broken elsewhere."""
-    try:
-        return _EVENT_ID.validate_python(_at(document.value, path))
-    except ValidationError:
-        return None
-
-
-def _at(value: object, path: tuple[str, ...]) -> object:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _reason(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)[
-        :500
-    ]

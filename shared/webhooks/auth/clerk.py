@@ -5,20 +5,12 @@ envelope's `timestamp` is in milliseconds by the text and in seconds by the exam
 used: order is told by the object's own `updated_at` (milliseconds), which deletions do not carry.
 """
 
-from shared.domain.auth_events import AuthEvent, TenantId
-from shared.webhooks.auth.base import (
-    AuthProvider,
-    DisplayName,
-    Moment,
-    Parsed,
-    TenantIs,
-    Verbs,
-    Wire,
-    parse_as,
-    route,
-)
+from shared.domain.auth_events import AuthEvent
+from shared.domain.event_fields import TenantId
+from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StandardWebhooks, Verified
+from shared.webhooks.parsing import Moment, Wire, parse_as
 
 __all__ = ["CLERK"]
 

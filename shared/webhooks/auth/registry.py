@@ -9,16 +9,13 @@ from shared.webhooks.auth.clerk import CLERK
 from shared.webhooks.auth.standard import STANDARD
 from shared.webhooks.auth.supabase import SUPABASE
 from shared.webhooks.auth.workos import WORKOS
+from shared.webhooks.parsing import choose_providers
 
-__all__ = ["AUTH_PROVIDERS", "UnknownProvider", "auth_providers"]
+__all__ = ["AUTH_PROVIDERS", "auth_providers"]
 
 AUTH_PROVIDERS: Mapping[str, AuthProvider] = MappingProxyType(
     {provider.name: provider for provider in (AUTH0, CLERK, STANDARD, SUPABASE, WORKOS)}
 )
-
-
-class UnknownProvider(Exception):  # noqa: N818 - reads as what it says
-    """Say which names of `AUTH_PROVIDERS` d1fleet has no adapter for."""
 
 
 def auth_providers(names: Iterable[str]) -> Mapping[str, AuthProvider]:
@@ -27,9 +24,4 @@ def auth_providers(names: Iterable[str]) -> Mapping[str, AuthProvider]:
     Raises:
         UnknownProvider: one line that names the setting and what may stand in it.
     """
-    chosen = tuple(dict.fromkeys(names))
-    unknown = [name for name in chosen if name not in AUTH_PROVIDERS]
-    if unknown:
-        known = ", ".join(sorted(AUTH_PROVIDERS))
-        raise UnknownProvider(f"AUTH_PROVIDERS: {', '.join(unknown)}: not of {known}")
-    return MappingProxyType({name: AUTH_PROVIDERS[name] for name in chosen})
+    return choose_providers("AUTH_PROVIDERS", names, AUTH_PROVIDERS)

@@ -9,20 +9,12 @@
 The id of the event is the header `webhook-id`.
 """
 
-from shared.domain.auth_events import AuthEvent, TenantId
-from shared.webhooks.auth.base import (
-    AuthProvider,
-    DisplayName,
-    Moment,
-    Parsed,
-    TenantIs,
-    Verbs,
-    Wire,
-    parse_as,
-    route,
-)
+from shared.domain.auth_events import AuthEvent
+from shared.domain.event_fields import TenantId
+from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StandardWebhooks, Verified
+from shared.webhooks.parsing import Moment, Wire, parse_as
 
 __all__ = ["STANDARD"]
 

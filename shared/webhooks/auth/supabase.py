@@ -6,20 +6,12 @@ is part of the sign-up: it has 5 seconds, and any refusal fails the sign-up itse
 users only, so the user is the tenant whatever `TENANT_IS` says; nothing tells of deletions.
 """
 
-from shared.domain.auth_events import AuthEvent, EventId, TenantId
-from shared.webhooks.auth.base import (
-    AuthProvider,
-    Moment,
-    Parsed,
-    TenantIs,
-    Verbs,
-    Wire,
-    event_id_at,
-    parse_as,
-    route,
-)
+from shared.domain.auth_events import AuthEvent
+from shared.domain.event_fields import EventId, TenantId
+from shared.webhooks.auth.base import AuthProvider, Parsed, TenantIs, Verbs, route
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StandardWebhooks, Verified
+from shared.webhooks.parsing import Moment, Wire, event_id_at, parse_as
 
 __all__ = ["SUPABASE"]
 

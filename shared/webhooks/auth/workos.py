@@ -5,21 +5,12 @@ seconds. The type is in `event`. The tenant is WorkOS's own id of the object: an
 be given or changed later, and a database must not change hands then.
 """
 
-from shared.domain.auth_events import AuthEvent, EventId, TenantId
-from shared.webhooks.auth.base import (
-    AuthProvider,
-    DisplayName,
-    Moment,
-    Parsed,
-    TenantIs,
-    Verbs,
-    Wire,
-    event_id_at,
-    parse_as,
-    route,
-)
+from shared.domain.auth_events import AuthEvent
+from shared.domain.event_fields import EventId, TenantId
+from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StampedHeader, Verified
+from shared.webhooks.parsing import Moment, Wire, event_id_at, parse_as
 
 __all__ = ["WORKOS"]
 
