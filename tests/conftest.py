@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.aws import backends
 from tests.support.moto import moto_process
 
 
@@ -16,3 +17,9 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with moto_process(tmp_path_factory.mktemp("dynamodb")) as aws:
         yield aws.endpoint_url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lean_moto() -> None:
+    """Let moto cost what a call touches and not what its tables hold, as in the local stack."""
+    backends.install_dynamodb()

@@ -25,7 +25,7 @@ from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
 from local.aws import answers
 
-__all__ = ["DYNAMODB", "SQS", "install"]
+__all__ = ["DYNAMODB", "SQS", "install", "install_dynamodb"]
 
 DYNAMODB: Final = threading.RLock()
 """Held for each call of DynamoDB: moto's tables are not safe to use from several threads."""
@@ -256,6 +256,11 @@ class PatientSQS(SQSBackend):
 
 def install() -> None:
     """Make moto use these backends; nothing of DynamoDB and SQS may exist yet."""
-    dynamodb_backends.backend = LeanDynamoDB
+    install_dynamodb()
     sqs_backends.backend = PatientSQS
+
+
+def install_dynamodb() -> None:
+    """Make moto use the lean tables alone; nothing of DynamoDB may exist yet."""
+    dynamodb_backends.backend = LeanDynamoDB
     answers.install()
