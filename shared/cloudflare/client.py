@@ -8,7 +8,7 @@
 There is no call without a lane and no lane without the budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, Self
 from urllib.parse import quote
@@ -17,7 +17,9 @@ import httpx
 
 from shared.cloudflare.account import Account
 from shared.cloudflare.d1 import D1
+from shared.cloudflare.models import ExportDone, ImportUpload
 from shared.cloudflare.ports import Budget
+from shared.cloudflare.transfers import fetch_dump, put_dump
 from shared.cloudflare.transport import Calls, Permits, Transport
 from shared.cloudflare.workers import Workers
 from shared.domain.budget import Lane
@@ -43,11 +45,30 @@ class CloudflareClient:
     ) -> None:
         self._account_id = quote(account_id, safe="")
         self._budget = budget
+        self._http = http
         self._transport = Transport(http, token=token, budget=budget, clock=clock)
 
     def on(self, lane: Lane) -> "LaneClient":
         """Return the API, its calls paid for by this lane of the budget."""
         return LaneClient(self._transport, _PerCall(self._budget, lane), self._account_id)
+
+    # Dumps lie in object storage under signed addresses: no call of the API, no token, no permit.
+
+    def fetch(self, dump: ExportDone) -> Iterator[bytes]:
+        """Yield the dump of a finished export piece by piece.
+
+        Raises:
+            Transient: it did not arrive whole.
+        """
+        return fetch_dump(self._http, dump.signed_url)
+
+    def put(self, place: ImportUpload, dump: Iterable[bytes], *, size: int, md5: str) -> None:
+        """Put a dump of `size` bytes where an import will read it, piece by piece.
+
+        Raises:
+            Transient: it did not arrive whole; a new `import_init` gives a new place.
+        """
+        put_dump(self._http, place.upload_url, dump, md5, size=size)
 
 
 class LaneClient:

@@ -6,7 +6,7 @@ be sent there, and no permit.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -26,6 +26,7 @@ from shared.cloudflare.transport import LONG, Answer
 
 __all__ = ["export_step", "fetch_dump", "import_step", "put_dump"]
 
+_BUSY: Final = re.compile(r"currently processing a long-running", re.IGNORECASE)
 _GONE: Final = re.compile(r"not currently (im|ex)porting|cancell?ed|bookmark", re.IGNORECASE)
 _LONGEST_MESSAGE: Final = 500
 
@@ -57,15 +58,28 @@ def import_step(answer: Answer, *, begun: bool) -> ImportUpload | TransferUnderW
     return answer.parsed(TransferUnderWay)
 
 
-def put_dump(http: httpx.Client, upload_url: str, dump: bytes, md5: str) -> None:
-    """Put a dump where an import will read it.
+def put_dump(
+    http: httpx.Client,
+    upload_url: str,
+    dump: bytes | Iterable[bytes],
+    md5: str,
+    *,
+    size: int | None = None,
+) -> None:
+    """Put a dump where an import will read it; `md5` is in hex.
+
+    One that comes in pieces is sent as they come: say its `size` in bytes, for object storage takes
+    nothing of unknown length.
 
     Raises:
         Transient: it did not arrive whole; a new `import_init` gives a new address.
     """
     operation = "upload dump"
+    headers = {} if size is None else {"content-length": str(size)}
     try:
-        response = http.put(upload_url, content=dump, timeout=LONG, follow_redirects=False)
+        response = http.put(
+            upload_url, content=dump, headers=headers, timeout=LONG, follow_redirects=False
+        )
     except (*NOT_HTTP, *LOST) as error:
         raise from_exception(operation, error, Effect.READ) from None
     facts = Facts(operation, response.status_code)
@@ -104,6 +118,8 @@ def _checked(answer: Answer) -> _Step:
 def _failure(known: Facts, step: _Step) -> CloudflareError:
     message = " ".join((step.error or "; ".join(step.errors)).split())[:_LONGEST_MESSAGE]
     facts = Facts(known.operation, known.status, message=message, cf_ray=known.cf_ray)
+    if _BUSY.search(message):
+        return errors.Overloaded(facts)
     if _GONE.search(message):
         return errors.TransferGone(facts)
     if "SQLITE_" in message:

@@ -166,6 +166,30 @@ def test_storage_never_gets_the_token(wire: Any, token: str) -> None:
     assert all("authorization" not in request.headers for request in wire.requests)
 
 
+def test_a_dump_in_pieces_goes_with_its_length(wire: Any) -> None:
+    """Object storage takes nothing of unknown length: pieces are announced with their sum."""
+    wire.will(httpx.Response(200, headers={"etag": '"md5"'}))
+    with httpx.Client(transport=httpx.MockTransport(wire)) as http:
+        put_dump(http, URL, iter([b"du", b"mp"]), "md5", size=4)
+    (request,) = wire.requests
+    assert request.content == b"dump"
+    assert request.headers["content-length"] == "4"
+    assert "transfer-encoding" not in request.headers
+
+
+def test_a_database_that_is_moved_already_is_waited_for(
+    wire: Any, ok: Any, api: LaneClient
+) -> None:
+    """Another export or import of the same database under way is no refusal for good."""
+    for what in ("export", "import"):
+        busy = f"Currently processing a long-running {what}."
+        wire.will(ok({"success": False, "error": busy}), ok({"success": False, "error": busy}))
+        with pytest.raises(errors.Overloaded):
+            api.d1.export("u")
+        with pytest.raises(errors.Overloaded):
+            api.d1.import_ingest("u", "etag", "file")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
