@@ -51,6 +51,8 @@ def describe(
                 "work_dlq": outputs["WorkDlqUrl"],
                 "bind": outputs["BindQueueUrl"],
                 "bind_dlq": outputs["BindDlqUrl"],
+                "backup": outputs["BackupQueueUrl"],
+                "backup_dlq": outputs["BackupDlqUrl"],
             },
             "topic_arn": outputs["AlertTopicArn"],
             "bucket": outputs["BucketName"],

@@ -7,16 +7,25 @@ last to reach the dead letter queue.
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.aws.queues import MAX_DELAY
-from shared.domain.messages import Kind, Message
+from shared.domain.messages import Kind, Message, parse_message
 from shared.domain.outcomes import Done, GaveUp, Outcome, RetryLater
 from shared.errors import Permanent, Transient
 from shared.observability import Meter
 from shared.usecases.context import Control
 
-__all__ = ["Handler", "handle"]
+__all__ = ["Handler", "handle", "message_of", "work_through"]
 
 TABLE_WAIT: Final = 30.0
 
@@ -54,3 +63,47 @@ def handle(
             log.error("gave up: %s", reason, extra=extra)
     meter.count("Outcomes", kind=message.kind, outcome=type(outcome).__name__)
     return outcome
+
+
+def message_of(record: SQSRecord) -> Message:
+    """Return the message in a record; one that came back is taken as a plain wake-up.
+
+    Whoever died with it may have written down a newer token and never sent its message.
+
+    Raises:
+        Permanent: it is not one of ours.
+    """
+    message = parse_message(record.body)
+    if int(record.attributes.approximate_receive_count) > 1:
+        return message.model_copy(update={"token": None})
+    return message
+
+
+def work_through(
+    event: dict[str, Any],
+    context: LambdaContext,
+    work: Callable[[SQSRecord], None],
+    *,
+    logger: Logger,
+    meter: Meter,
+) -> Any:
+    """Have each record of a batch worked on; return which crashed, so that those come back."""
+    batch = _Batch(logger, meter)
+    return process_partial_response(
+        event=event, record_handler=work, processor=batch, context=context
+    )
+
+
+class _Batch(BatchProcessor):
+    """Leave what crashed in the queue, and say so: a partial answer is no error to Lambda."""
+
+    def __init__(self, logger: Logger, meter: Meter) -> None:
+        super().__init__(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+        self._log = logger
+        self._meter = meter
+
+    def failure_handler(self, record: Any, exception: Any) -> Any:
+        """Log a crash with its traceback, and count it."""
+        self._log.error("crashed", exc_info=exception)
+        self._meter.count("Crashed")
+        return super().failure_handler(record, exception)

@@ -41,6 +41,8 @@ class Settings(BaseModel):
     work_dlq_url: Annotated[str, Field(min_length=1)]
     bind_queue_url: Annotated[str, Field(min_length=1)]
     bind_dlq_url: Annotated[str, Field(min_length=1)]
+    backup_queue_url: Annotated[str, Field(min_length=1)]
+    backup_dlq_url: Annotated[str, Field(min_length=1)]
     secrets_prefix: Annotated[str, Field(min_length=1)]
     cloudflare_account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     cloudflare_api_url: str = "https://api.cloudflare.com/client/v4"
@@ -65,6 +67,10 @@ class Settings(BaseModel):
     shard_capacity: Annotated[int, Field(ge=1, le=4900)] = 4500
     grace_period: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(days=30)
     publish_settle: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(seconds=60)
+    access_settle: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(minutes=6)
+    backup_retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    proof_full_rows: Annotated[int, Field(ge=0)] = 200_000
+    max_deletes_per_day: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("auth_providers", "billing_providers", "database_classes", mode="before")
     @classmethod

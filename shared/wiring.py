@@ -75,7 +75,9 @@ def build(
         state=State(table),
         pools=Pools(table),
         fleet=FleetStore(table),
-        queues=connect_queues(settings.work_queue_url, settings.bind_queue_url),
+        queues=connect_queues(
+            settings.work_queue_url, settings.bind_queue_url, settings.backup_queue_url
+        ),
         outbox=connect_outbox(table, settings.event_bus_name, settings.alert_topic_arn),
         who=who,
     )

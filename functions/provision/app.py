@@ -4,17 +4,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared.domain.messages import Message, parse_message
+from shared.domain.messages import Message
 from shared.domain.outcomes import Done, Outcome
-from shared.doors import handle
+from shared.doors import handle, message_of, work_through
 from shared.observability import Meter, make_logger
 from shared.usecases.advance_database import AdvanceDatabase
 from shared.usecases.advance_tenant import AdvanceTenant
@@ -25,16 +20,6 @@ from shared.wiring import Parts, build
 __all__ = ["handler"]
 
 logger = make_logger("provision")
-
-
-class Batch(BatchProcessor):
-    """Leave what crashed in the queue, and say so: a partial answer is no error to Lambda."""
-
-    def failure_handler(self, record: Any, exception: Any) -> Any:
-        """Log a crash with its traceback, and count it."""
-        logger.error("crashed", exc_info=exception)
-        Meter("provision").count("Crashed")
-        return super().failure_handler(record, exception)
 
 
 @cache
@@ -66,7 +51,7 @@ def _work(record: SQSRecord) -> None:
             "shard": _wake_shard,
             "subscription": _refetch,
         },
-        _message(record),
+        message_of(record),
     )
 
 
@@ -74,21 +59,7 @@ def _sent_at(record: SQSRecord) -> datetime:
     return datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
 
 
-def _message(record: SQSRecord) -> Message:
-    """Read a record; one that came back is taken as a plain wake-up.
-
-    Whoever died with it may have written down a newer token and never sent its message.
-    """
-    message = parse_message(record.body)
-    if int(record.attributes.approximate_receive_count) > 1:
-        return message.model_copy(update={"token": None})
-    return message
-
-
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Work through a batch of the work queue; report only what crashed."""
     _parts()  # what is missing or wrong in the settings fails the call, in one line
-    processor = Batch(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(
-        event=event, record_handler=_work, processor=processor, context=context
-    )
+    return work_through(event, context, _work, logger=logger, meter=Meter("provision"))

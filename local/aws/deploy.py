@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
+from local.aws.lifecycle import lifecycle_of
 from local.aws.template import CODE_BUCKET, CODE_KEY, REGION, Compiled, TemplateRefused
 from shared.settings import BadSettings, Settings
 
@@ -176,7 +177,8 @@ def deploy(
     made = _made(cloudformation, stack)
     _check_complete(template, made)
     secrets = _make_the_rest(template, every, stack, aws, secret_value)
-    _switch_on(template, made, aws)
+    defaults = {name: str(each.get("Default", "")) for name, each in _parameters(template).items()}
+    _switch_on(template, made, aws, {**defaults, **compiled.parameters})
     functions = tuple(_functions(template, made, aws))
     _check_settings(functions)
     by_id = {function.logical_id: function.name for function in functions}
@@ -271,7 +273,17 @@ def _make_the_rest(
     return tuple(secrets)
 
 
-def _switch_on(template: Mapping[str, Any], made: Mapping[str, str], aws: _Clients) -> None:
+def _parameters(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = template.get("Parameters", {})
+    return found
+
+
+def _switch_on(
+    template: Mapping[str, Any],
+    made: Mapping[str, str],
+    aws: _Clients,
+    parameters: Mapping[str, str],
+) -> None:
     """Apply the properties that moto leaves out when CloudFormation makes the resource."""
     for logical_id, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
@@ -289,6 +301,11 @@ def _switch_on(template: Mapping[str, Any], made: Mapping[str, str], aws: _Clien
             aws["s3"].put_bucket_versioning(
                 Bucket=made[logical_id],
                 VersioningConfiguration=properties["VersioningConfiguration"],
+            )
+        lifecycle = lifecycle_of(properties, parameters)
+        if lifecycle is not None:
+            aws["s3"].put_bucket_lifecycle_configuration(
+                Bucket=made[logical_id], LifecycleConfiguration=lifecycle
             )
 
 

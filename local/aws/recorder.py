@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -36,13 +36,21 @@ _BATCHES: Final = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
 }
 _S3_VERBS: Final = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject"}
+_S3_QUERIES: Final = {
+    ("GET", "versioning"): "GetBucketVersioning",
+    ("GET", "versionId"): "GetObjectVersion",
+    ("POST", "uploads"): "PutObject",
+    ("POST", "uploadId"): "PutObject",
+    ("DELETE", "uploadId"): "AbortMultipartUpload",
+}
+"""What a request of S3 does is said by its query, too."""
 
 
 def calls_of(service: str, method: str, path: str, target: str, body: bytes) -> Iterator[Call]:
     """Yield the actions of a request as IAM counts them: a transaction is what it consists of."""
     operation = target.rpartition(".")[2]
     if service == "s3":
-        yield f"s3:{_S3_VERBS.get(method, method)}", unquote(path.lstrip("/"))
+        yield _s3(method, path)
     elif service == "sns":
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         yield f"sns:{form.get('Action', '')}", form.get("TopicArn", "")
@@ -58,6 +66,14 @@ def calls_of(service: str, method: str, path: str, target: str, body: bytes) -> 
             yield f"events:{operation}", str(entry.get("EventBusName", ""))
     else:
         yield f"{service}:{operation or method}", path
+
+
+def _s3(method: str, path: str) -> Call:
+    parts = urlsplit(path)
+    asked = parse_qs(parts.query, keep_blank_values=True)
+    named = (verb for (for_, key), verb in _S3_QUERIES.items() if for_ == method and key in asked)
+    verb = next(named, _S3_VERBS.get(method, method))
+    return f"s3:{verb}", unquote(parts.path.lstrip("/"))
 
 
 def _dynamodb(operation: str, request: Mapping[str, Any]) -> Iterator[Call]:
@@ -93,6 +109,8 @@ class Recorder:
             environ["wsgi.input"] = io.BytesIO(body)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if query := environ.get("QUERY_STRING"):
+            path = f"{path}?{query}"
         for action, resource in calls_of(service, method, path, target, body):
             self._note((caller, action, resource))
 

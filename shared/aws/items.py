@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from ulid import ULID
 
-from shared.aws.table import Condition, Item, Put
+from shared.aws.table import Check, Condition, Delete, Item, Put, Update
+from shared.domain.backup import Backup, BackupStatus, Restore
 from shared.domain.database import UNSETTLED_DATABASE, Database, DatabaseStatus
 from shared.domain.lifecycle import Record, iso
 from shared.domain.tenant import Tenant
@@ -22,6 +23,8 @@ __all__ = [
     "INBOX_KEPT",
     "Change",
     "HistoryLine",
+    "backup_is_proven",
+    "backup_of",
     "change_writes",
     "database_of",
     "inbox_key",
@@ -29,8 +32,11 @@ __all__ = [
     "key_of",
     "new_ulid",
     "outbox_put",
+    "restore_of",
+    "slot_free",
     "slot_of",
     "slot_put",
+    "slot_update",
     "tenant_of",
     "worker_of",
 ]
@@ -74,6 +80,10 @@ def key_of(record: Record) -> tuple[str, str]:
             return f"DB#{record.ulid}", "META"
         case Worker():
             return f"WORKER#{record.script}", "META"
+        case Backup():
+            return f"BACKUP#{record.backup_id}", "META"
+        case Restore():
+            return f"RESTORE#{record.restore_id}", "META"
         case _:
             raise TypeError(f"{type(record).__name__} has no place in the table")
 
@@ -91,6 +101,8 @@ def _indexes(record: Record) -> Item:
         case Database():
             status_key = f"database#{record.class_}#{record.status}"
             unsettled = record.status in UNSETTLED_DATABASE
+        case Backup() | Restore():
+            status_key, unsettled = f"{_kind(record)}#{record.status}", not record.settled
         case _:
             return {}
     found: Item = {"status_key": status_key, "due": iso(due if unsettled else record.status_since)}
@@ -124,6 +136,16 @@ def worker_of(item: Item) -> Worker:
     return Worker.model_validate(item)
 
 
+def backup_of(item: Item) -> Backup:
+    """Return the backup in an item."""
+    return Backup.model_validate(item)
+
+
+def restore_of(item: Item) -> Restore:
+    """Return the restore in an item."""
+    return Restore.model_validate(item)
+
+
 def slot_of(item: Item) -> Slot:
     """Return the slot in an item."""
     return Slot.model_validate(item)
@@ -133,6 +155,52 @@ def slot_put(shard: str, slot: Slot) -> Put:
     """Return the write of a slot."""
     data = slot.model_dump(exclude_none=True)
     return Put({"pk": f"WORKER#{shard}", "sk": f"DB#{slot.ulid}", **data})
+
+
+def slot_update(shard: str, ulid: str, *, expected: Mapping[str, Any], **fields: Any) -> Update:
+    """Return the write of some of a slot's fields; None removes one.
+
+    It fails when the slot is not there or its `expected` fields (None: absent) are others by now:
+    the publisher and whoever moves the database write to the same slot.
+    """
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    holds = ["attribute_exists(pk)"]
+    for number, (name, value) in enumerate(expected.items()):
+        names[f"#e{number}"] = name
+        if value is None:
+            holds.append(f"attribute_not_exists(#e{number})")
+        else:
+            values[f":e{number}"] = value
+            holds.append(f"#e{number} = :e{number}")
+    sets: list[str] = []
+    removes: list[str] = []
+    for number, (name, value) in enumerate(fields.items()):
+        names[f"#f{number}"] = name
+        if value is None:
+            removes.append(f"#f{number}")
+        else:
+            values[f":f{number}"] = value
+            sets.append(f"#f{number} = :f{number}")
+    changes = [
+        f"SET {', '.join(sets)}" if sets else "",
+        f"REMOVE {', '.join(removes)}" if removes else "",
+    ]
+    return Update(
+        {"pk": f"WORKER#{shard}", "sk": f"DB#{ulid}"},
+        " ".join(filter(None, changes)),
+        names,
+        values,
+        Condition("slot is as it was read", " AND ".join(holds)),
+    )
+
+
+def slot_free(shard: str, ulid: str) -> Delete:
+    """Return the write that removes the slot of a database that was seen gone."""
+    return Delete(
+        {"pk": f"WORKER#{shard}", "sk": f"DB#{ulid}"},
+        Condition("slot was seen gone", "gone = :true", values={":true": True}),
+    )
 
 
 def change_writes(change: Change) -> list[Put]:
@@ -148,9 +216,25 @@ def change_writes(change: Change) -> list[Put]:
             {":read": change.before.version},
         )
     writes = [Put(_item(change.after), condition)]
+    if change.before is None and isinstance(change.after, Backup):
+        # So that one query finds a tenant's backups; the record itself is never copied.
+        pointer = {"pk": f"TENANT#{change.after.tenant_id}", "sk": key_of(change.after)[0]}
+        writes.append(Put({**pointer, "backup_id": change.after.backup_id}))
     if change.line is not None:
         writes.append(_history_put(key_of(change.after)[0], change.line))
     return writes
+
+
+def backup_is_proven(backup: Backup) -> Check:
+    """Return the write that holds a transaction to a backup still being proven, as it was read."""
+    pk, sk = key_of(backup)
+    condition = Condition(
+        "backup is proven",
+        "#status = :proven AND #version = :read",
+        {"#status": "status", "#version": "version"},
+        {":proven": BackupStatus.PROVEN, ":read": backup.version},
+    )
+    return Check({"pk": pk, "sk": sk}, condition)
 
 
 def _history_put(pk: str, line: HistoryLine) -> Put:

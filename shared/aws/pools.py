@@ -197,5 +197,17 @@ class Pools:
         )
 
     @staticmethod
+    def give_slot(script: str) -> Update:
+        """Return the write that gives a slot of a shard back."""
+        return Update(
+            {"pk": "SHARDS", "sk": script},
+            "ADD used :less",
+            values={":less": -1},
+            condition=Condition(
+                "the shard has a slot to give back", "used > :zero", values={":zero": 0}
+            ),
+        )
+
+    @staticmethod
     def _key(class_: str) -> dict[str, Any]:
         return {"pk": f"POOL#{class_}", "sk": "META"}

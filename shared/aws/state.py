@@ -2,19 +2,22 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.aws.items import (
     Change,
+    backup_of,
     change_writes,
     database_of,
     key_of,
+    restore_of,
     slot_of,
     tenant_of,
     worker_of,
 )
 from shared.aws.table import Condition, Item, Table, Update, Write
+from shared.domain.backup import Backup, BackupStatus, Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.lifecycle import Record, iso
 from shared.domain.tenant import Tenant, TenantStatus
@@ -55,6 +58,41 @@ class State:
         """Return every slot of a shard, read consistently."""
         return [slot_of(item) for item in self.table.query(f"WORKER#{script}", prefix="DB#")]
 
+    def slot(self, script: str, ulid: str) -> Slot | None:
+        """Return a database's slot on a shard, read consistently, or None."""
+        item = self.table.get(f"WORKER#{script}", f"DB#{ulid}")
+        return slot_of(item) if item else None
+
+    def backup(self, backup_id: str) -> Backup | None:
+        """Return a backup, read consistently, or None."""
+        item = self.table.get(f"BACKUP#{backup_id}")
+        return backup_of(item) if item else None
+
+    def restore(self, restore_id: str) -> Restore | None:
+        """Return a restore, read consistently, or None."""
+        item = self.table.get(f"RESTORE#{restore_id}")
+        return restore_of(item) if item else None
+
+    def backups_of(self, tenant_id: str) -> list[Backup]:
+        """Return every backup of a tenant, the newest first, read consistently."""
+        pointers = self.table.query(f"TENANT#{tenant_id}", prefix="BACKUP#", newest_first=True)
+        found = (self.backup(str(pointer["backup_id"])) for pointer in pointers)
+        return [backup for backup in found if backup is not None]
+
+    def backups(
+        self, status: BackupStatus, *, due_before: datetime | None = None, limit: int | None = None
+    ) -> Iterator[Backup]:
+        """Yield backups of a status, those that wait longest first. It is a hint."""
+        for item in self._by_status(f"backup#{status}", due_before, limit):
+            yield backup_of(item)
+
+    def restores(
+        self, status: RestoreStatus, *, due_before: datetime | None = None, limit: int | None = None
+    ) -> Iterator[Restore]:
+        """Yield restores of a status, those that wait longest first. It is a hint."""
+        for item in self._by_status(f"restore#{status}", due_before, limit):
+            yield restore_of(item)
+
     def tenants(
         self, status: TenantStatus, *, due_before: datetime | None = None, limit: int | None = None
     ) -> Iterator[Tenant]:
@@ -78,6 +116,10 @@ class State:
         """Count databases of a class and status, up to `limit`. It is a hint."""
         key = ("status_key", f"database#{class_}#{status}")
         return self.table.count_index("by_status", key, limit=limit)
+
+    def count_tenants(self, status: TenantStatus, *, limit: int) -> int:
+        """Count tenants of a status, up to `limit`. It is a hint."""
+        return self.table.count_index("by_status", ("status_key", f"tenant#{status}"), limit=limit)
 
     def ready(self, class_: str, limit: int) -> list[Database]:
         """Return up to `limit` ready databases of a class from a random place on. It is a hint."""
@@ -122,27 +164,42 @@ class State:
     #
     #   message ─▶ begin: attempts + 1 ─▶ act ─▶ commit (a step made; chain reset)
     #                    │                  └─▶ postpone: new token, wake_at ─▶ delayed message
-    #                    └─ stale token, settled or unknown: acknowledged silently
+    #                    └─ stale token, settled, unknown or busy: acknowledged silently
 
-    def begin(self, kind: str, id_: str, token: str | None, now: datetime) -> Item | None:
+    def begin(
+        self,
+        kind: str,
+        id_: str,
+        token: str | None,
+        now: datetime,
+        *,
+        busy: timedelta | None = None,
+    ) -> Item | None:
         """Write down that an attempt begins; return the item as it now is.
 
         None means that there is nothing to attempt: the record is unknown or settled, or another
-        chain than the message's is the live one.
+        chain than the message's is the live one. `busy` is for long work, which two must not do at
+        once: nobody else begins before it has passed or the attempt wrote down how it ended, and
+        the sweep leaves the record alone as long.
         """
         expression = "attribute_exists(unsettled)"
         values: dict[str, Any] = {}
         names: dict[str, str] = {}
+        change = "SET due = :due"
+        if busy is not None:
+            change += ", busy_until = :due"
+            expression += " AND (attribute_not_exists(busy_until) OR busy_until < :now)"
+            values[":now"] = iso(now)
         if token is not None:
             # No token in the record: a step was made, and this message is as good as any other.
             expression += " AND (attribute_not_exists(#token) OR #token = :token)"
-            names, values = {"#token": "token"}, {":token": token}
+            names["#token"], values[":token"] = "token", token
         try:
             return self.table.write(
                 Update(
                     {"pk": f"{kind}#{id_}", "sk": "META"},
-                    "SET due = :now ADD attempts :one",
-                    values={":now": iso(now), ":one": 1},
+                    f"{change} ADD attempts :one",
+                    values={":due": iso(now + (busy or timedelta())), ":one": 1},
                     condition=Condition("the chain is live", expression, names, values),
                 )
             )
@@ -178,7 +235,7 @@ class State:
         )
         expression = (
             "SET #token = :token, wake_at = :wake, due = :wake, failures = :failures,"
-            f" attempts = :zero{extra}"
+            f" attempts = :zero{extra} REMOVE busy_until"
         )
         try:
             self.table.write(Update({"pk": pk, "sk": sk}, expression, names, values, condition))

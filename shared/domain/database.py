@@ -7,6 +7,9 @@
                                └─ (oldest pending ┘   └── rebinding ◀─────┘              ▼
                                    tenant)                 (resumed)                  deleted
 
+    importing ─▶ binding (a restore's, born owned)      importing ─▶ detached (to look at)
+    claimed ─▶ detached (replaced by a restore)         detached ─▶ deleting (an operator's word)
+
 `quarantined`, from anywhere: an operator must look. A database that was ever a tenant's never
 becomes `ready` again: `owner` stays with it for good. `retry_as` says as what a quarantined one may
 go on by itself once the cause is mended; without it only an operator decides.
@@ -28,10 +31,12 @@ class DatabaseStatus(StrEnum):
     """Name what a database is."""
 
     CREATING = "creating"
+    IMPORTING = "importing"
     BINDING = "binding"
     MIGRATING = "migrating"
     READY = "ready"
     CLAIMED = "claimed"
+    DETACHED = "detached"
     EXPORTING = "exporting"
     UNBINDING = "unbinding"
     REBINDING = "rebinding"
@@ -43,27 +48,41 @@ class DatabaseStatus(StrEnum):
 _S = DatabaseStatus
 _NEXT: Final = {
     _S.CREATING: frozenset({_S.BINDING, _S.DELETED, _S.QUARANTINED}),
+    _S.IMPORTING: frozenset({_S.BINDING, _S.DETACHED, _S.QUARANTINED}),
     _S.BINDING: frozenset({_S.MIGRATING, _S.QUARANTINED}),
     _S.MIGRATING: frozenset({_S.READY, _S.CLAIMED, _S.QUARANTINED}),
     _S.READY: frozenset({_S.CLAIMED, _S.QUARANTINED}),
-    _S.CLAIMED: frozenset({_S.EXPORTING, _S.QUARANTINED}),
+    _S.CLAIMED: frozenset({_S.EXPORTING, _S.UNBINDING, _S.DETACHED, _S.QUARANTINED}),
+    _S.DETACHED: frozenset({_S.DELETING, _S.QUARANTINED}),
     _S.EXPORTING: frozenset({_S.CLAIMED, _S.UNBINDING, _S.QUARANTINED}),
     _S.UNBINDING: frozenset({_S.REBINDING, _S.DELETING, _S.QUARANTINED}),
     _S.REBINDING: frozenset({_S.CLAIMED, _S.QUARANTINED}),
     _S.DELETING: frozenset({_S.DELETED, _S.QUARANTINED}),
     _S.DELETED: frozenset[DatabaseStatus](),
     _S.QUARANTINED: frozenset(
-        {_S.CREATING, _S.BINDING, _S.MIGRATING, _S.CLAIMED, _S.EXPORTING, _S.UNBINDING}
+        {
+            _S.CREATING,
+            _S.IMPORTING,
+            _S.BINDING,
+            _S.MIGRATING,
+            _S.CLAIMED,
+            _S.DETACHED,
+            _S.EXPORTING,
+            _S.UNBINDING,
+            _S.REBINDING,
+        }
     ),
 }
 
 MAKING: Final = (_S.CREATING, _S.BINDING, _S.MIGRATING)
 """Statuses of a database that is being made for the pool, in order."""
 
-UNSETTLED_DATABASE: Final = frozenset(
-    {*MAKING, _S.EXPORTING, _S.UNBINDING, _S.REBINDING, _S.DELETING}
-)
-"""Statuses in which something is on its way: the sweep looks after them."""
+UNSETTLED_DATABASE: Final = frozenset({*MAKING, _S.REBINDING, _S.DELETING})
+"""Statuses in which something is on its way: the sweep looks after them.
+
+What leaves (`exporting`, `unbinding`) is its closing tenant's to move, what is imported its
+restore's: they are looked after instead.
+"""
 
 
 class Database(Record):

@@ -4,23 +4,26 @@ The worker reads what should be and what is, so that a duplicate, a late or a lo
 harm.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import Permanent
 
-__all__ = ["Kind", "Message", "parse_message"]
+__all__ = ["LONG_WORK", "Kind", "Message", "parse_message"]
 
-Kind = Literal["tenant", "database", "pool", "shard", "subscription"]
+Kind = Literal["tenant", "database", "pool", "shard", "subscription", "backup", "restore"]
+
+LONG_WORK: Final = frozenset[Kind]({"backup", "restore"})
+"""Kinds that take minutes: they have a queue and a function of their own."""
 
 
 class Message(BaseModel):
     """Name one thing that wants attention.
 
-    `id` is a tenant's id, a database's ULID, a class, a script's name or a subscription's
-    `<provider>:<mode>:<id>`. `token` is set on the
-    continuation of a chain: a message whose token is no longer the record's is out of date.
+    `id` is a tenant's id, the ULID of a database, backup or restore, a class, a script's name or a
+    subscription's `<provider>:<mode>:<id>`. `token` is set on the continuation of a chain: a
+    message whose token is no longer the record's is out of date.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -13,12 +13,17 @@ from shared.domain.tenant import Tenant, TenantStatus
 __all__ = [
     "AwaitBinding",
     "AwaitDatabase",
+    "AwaitRebinding",
+    "AwaitRestore",
+    "BeginRestore",
     "Claim",
     "ConfirmLive",
     "CreateDatabase",
     "DatabaseAction",
     "Fail",
     "FinishDatabase",
+    "KeepDatabase",
+    "Leave",
     "Migrate",
     "MigrateFirst",
     "Nothing",
@@ -77,37 +82,127 @@ class SettleRoute:
     state: str
 
 
+@dataclass(frozen=True)
+class KeepDatabase:
+    """Take back what a closing began with the database: the tenant stays."""
+
+
+@dataclass(frozen=True)
+class AwaitRebinding:
+    """Wait until the database is bound again."""
+
+
+@dataclass(frozen=True)
+class BeginRestore:
+    """Ask for the backup that was proven before the tenant's database was deleted."""
+
+    backup_id: str
+
+
+@dataclass(frozen=True)
+class AwaitRestore:
+    """Wait until a backup is restored."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Go on with leaving: `shared.domain.teardown` says how."""
+
+
 TenantAction: TypeAlias = (
-    Nothing | Claim | AwaitDatabase | Fail | MigrateFirst | PublishRoute | ConfirmLive | SettleRoute
+    Nothing
+    | Claim
+    | AwaitDatabase
+    | Fail
+    | MigrateFirst
+    | PublishRoute
+    | ConfirmLive
+    | SettleRoute
+    | KeepDatabase
+    | AwaitRebinding
+    | BeginRestore
+    | AwaitRestore
+    | Leave
 )
 
 
 def plan_tenant(
-    tenant: Tenant, *, head: str, routed: str | None, blocked: str | None, tried_claim: bool
+    tenant: Tenant,
+    *,
+    database: Database | None,
+    head: str,
+    routed: str | None,
+    blocked: str | None,
+    tried_claim: bool,
 ) -> TenantAction:
     """Say what comes next for a tenant.
 
-    `head` is the schema's newest version; `routed` the state that the directory was seen to hold
-    in this attempt, None when it was not asked; `blocked` why no database can be made at present.
+    `database` is the tenant's; `head` the schema's newest version; `routed` the state that the
+    directory was seen to hold in this attempt, None when it was not asked; `blocked` why no
+    database can be made at present.
     """
     match tenant.status:
         case TenantStatus.PENDING:
-            if not tried_claim:
-                return Claim()
-            if blocked:
-                return Fail(blocked)
-            # So that the app hears "not ready yet" and not "never heard of it".
-            return _route(tenant, routed) or AwaitDatabase()
+            return _pending(tenant, routed, blocked, tried_claim=tried_claim)
         case TenantStatus.ACTIVATING:
-            if tenant.schema_version != head:
-                return MigrateFirst()
-            if routed != TenantStatus.ACTIVE:
-                return PublishRoute(TenantStatus.ACTIVE)
-            return ConfirmLive()
-        case TenantStatus.SUSPENDED | TenantStatus.CLOSING | TenantStatus.FAILED:
+            return _activating(tenant, database, head, routed)
+        case TenantStatus.SUSPENDED:
+            # Before the route is settled: from then on nobody looks at a suspended tenant.
+            kept = _kept(database)
+            if isinstance(kept, KeepDatabase):
+                return kept
             return _route(tenant, routed) or Nothing()
-        case TenantStatus.ACTIVE | TenantStatus.CLOSED:
+        case TenantStatus.FAILED | TenantStatus.CLOSED:
+            return _route(tenant, routed) or Nothing()
+        case TenantStatus.CLOSING:
+            return _route(tenant, routed) or Leave()
+        case TenantStatus.ACTIVE:
             return Nothing()
+
+
+def _pending(
+    tenant: Tenant, routed: str | None, blocked: str | None, *, tried_claim: bool
+) -> TenantAction:
+    if tenant.restore_id is not None:
+        return _route(tenant, routed) or AwaitRestore()
+    if tenant.final_backup_id is not None:
+        return BeginRestore(tenant.final_backup_id)
+    if not tried_claim:
+        return Claim()
+    if blocked:
+        return Fail(blocked)
+    # So that the app hears "not ready yet" and not "never heard of it".
+    return _route(tenant, routed) or AwaitDatabase()
+
+
+def _activating(
+    tenant: Tenant, database: Database | None, head: str, routed: str | None
+) -> TenantAction:
+    if kept := _kept(database):
+        return kept
+    if tenant.schema_version != head:
+        return MigrateFirst()
+    if routed != TenantStatus.ACTIVE:
+        return PublishRoute(TenantStatus.ACTIVE)
+    return ConfirmLive()
+
+
+_LEAVING = frozenset({DatabaseStatus.EXPORTING, DatabaseStatus.UNBINDING})
+
+
+def _kept(database: Database | None) -> KeepDatabase | AwaitRebinding | Fail | None:
+    """Return the next step towards a database that is bound and its tenant's, if any is left."""
+    if database is None or database.status is DatabaseStatus.CLAIMED:
+        return None
+    if database.status in _LEAVING or database.retry_as in _LEAVING:
+        return KeepDatabase()
+    if database.status is DatabaseStatus.REBINDING:
+        return AwaitRebinding()
+    return Fail(
+        f"the database {database.name} is {database.status}"
+        + (f" ({database.reason})" if database.reason else "")
+        + ": restore a backup, see `d1fleet backups`"
+    )
 
 
 def _route(tenant: Tenant, routed: str | None) -> TenantAction | None:
@@ -150,7 +245,7 @@ def plan_database(database: Database, *, head: str, migrated: str | None) -> Dat
     match database.status:
         case DatabaseStatus.CREATING:
             return CreateDatabase(look_first=database.uncertain or database.attempts > 1)
-        case DatabaseStatus.BINDING:
+        case DatabaseStatus.BINDING | DatabaseStatus.REBINDING:
             return AwaitBinding()
         case DatabaseStatus.MIGRATING:
             return Migrate() if migrated != head else FinishDatabase()

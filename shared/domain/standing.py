@@ -1,16 +1,25 @@
-"""What a tenant should be, after all words about it.
+"""What a tenant should be: the words of the auth provider, of billing and of the operator, weighed.
 
-Billing may suspend and close; nothing here deletes.
+Whoever spoke last about it counts, and each only where it may speak:
+
+- The operator's word outranks what was said before it, until billing or the auth provider says
+  something newer.
+- A deletion at the auth provider closes the tenant; a subscription that began after it, or a new
+  signup, brings it back.
+- Otherwise billing decides: entitled is served, suspended is suspended, ended is closed.
+
+Billing may suspend and close; nothing here deletes. The same words give the same answer in whatever
+order they came.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, assert_never
 
-from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 
-__all__ = ["FREE", "Entitlement", "Right", "settle"]
+__all__ = ["FREE", "Entitlement", "Right", "Target", "settle", "wanted"]
 
 
 class Right(StrEnum):
@@ -44,7 +53,55 @@ class Entitlement:
 FREE: Final = Entitlement(Right.FREE)
 """A tenant without any subscription."""
 
+
+class Target(StrEnum):
+    """Name what a tenant should be."""
+
+    SERVED = "served"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
 _S = TenantStatus
+
+
+def wanted(
+    tenant: Tenant, entitlement: Entitlement, *, require_subscription: bool
+) -> tuple[Target, str]:
+    """Return what a tenant should be, and why, for people."""
+    if (word := _operators(tenant, entitlement)) is not None:
+        match word:
+            case OperatorWord.SUSPEND:
+                return Target.SUSPENDED, "suspended by an operator"
+            case OperatorWord.RESUME:
+                return Target.SERVED, ""
+            case OperatorWord.CLOSE:
+                return Target.CLOSED, "closed by an operator"
+            case _:
+                assert_never(word)
+    served = entitlement.right in {Right.ACTIVE, Right.GRACE}
+    if tenant.removed_at is not None:
+        began = entitlement.began_at
+        if not (served and began is not None and began > tenant.removed_at):
+            return Target.CLOSED, "deleted at the auth provider"
+    match entitlement.right:
+        case Right.FREE if require_subscription:
+            return Target.SUSPENDED, entitlement.reason or "no subscription"
+        case Right.FREE | Right.ACTIVE | Right.GRACE:
+            return Target.SERVED, ""
+        case Right.SUSPENDED:
+            return Target.SUSPENDED, entitlement.reason
+        case Right.ENDED:
+            return Target.CLOSED, entitlement.reason
+
+
+def _operators(tenant: Tenant, entitlement: Entitlement) -> OperatorWord | None:
+    """Return the operator's word if nobody said anything newer."""
+    said = tenant.operator_at
+    if tenant.operator is None or said is None:
+        return None
+    newer = (entitlement.said_at, tenant.removed_at)
+    return None if any(at is not None and at > said for at in newer) else tenant.operator
 
 
 def settle(
@@ -54,43 +111,53 @@ def settle(
     now: datetime,
     grace: timedelta,
     require_subscription: bool = False,
-    closing_id: str | None = None,  # noqa: ARG001 - names the closing that may begin
+    closing_id: str | None = None,
 ) -> Tenant:
     """Return the tenant as all words together want it: the same object when nothing changes.
 
-    `grace` counts from `now` when this begins a closing.
+    `grace` counts from `now` when this begins a closing, unless the tenant has its own;
+    `closing_id` names that closing (without one, a name is derived from the tenant's version).
     """
-    if tenant.status in {_S.CLOSED, _S.FAILED}:
-        return tenant
-    match entitlement.right:
-        case Right.FREE if require_subscription:
-            return _suspended(tenant, now, entitlement.reason or "no subscription")
-        case Right.FREE | Right.ACTIVE | Right.GRACE:
-            return _served(tenant, entitlement, now)
-        case Right.SUSPENDED:
-            return _suspended(tenant, now, entitlement.reason)
-        case Right.ENDED:
-            if tenant.status is _S.CLOSING:
+    target, why = wanted(tenant, entitlement, require_subscription=require_subscription)
+    match target:
+        case Target.SERVED:
+            return _served(tenant, now)
+        case Target.SUSPENDED:
+            return _suspended(tenant, now, why)
+        case Target.CLOSED:
+            if tenant.status in {_S.CLOSING, _S.CLOSED}:
                 return tenant
-            ends = now + grace
-            return tenant.moved(_S.CLOSING, now, reason=entitlement.reason, grace_ends_at=ends)
+            return tenant.moved(
+                _S.CLOSING,
+                now,
+                reason=why,
+                grace_ends_at=now + (grace if tenant.grace is None else tenant.grace),
+                closing_id=closing_id or f"{tenant.episode}-{tenant.version}",
+                access_cut_at=None,
+                returning=None,
+            )
+        case _:
+            assert_never(target)
 
 
-def _served(tenant: Tenant, entitlement: Entitlement, now: datetime) -> Tenant:
+def _served(tenant: Tenant, now: datetime) -> Tenant:
     if tenant.status not in {_S.SUSPENDED, _S.CLOSING}:
         return tenant
-    began = entitlement.began_at
-    if tenant.removed_at is not None and not (began is not None and began > tenant.removed_at):
-        return tenant
-    to = _S.PENDING if tenant.database_ulid is None else _S.ACTIVATING
-    return tenant.moved(to, now, reason=None, grace_ends_at=None, removed_at=None)
+    back: dict[str, Any] = {"reason": None, "returning": tenant.returning or "resumed"}
+    if tenant.past_no_return:
+        # Its database may be gone already: the backup that was proven for this closing comes back.
+        return tenant.without_database(now, **back)
+    if tenant.database_ulid is None:
+        return tenant.moved(_S.PENDING, now, **back)
+    return tenant.moved(_S.ACTIVATING, now, **back)
 
 
 def _suspended(tenant: Tenant, now: datetime, why: str) -> Tenant:
-    if tenant.status in {_S.SUSPENDED, _S.PENDING} or tenant.removed_at is not None:
+    stays = {_S.SUSPENDED, _S.CLOSED, _S.FAILED}
+    if (
+        tenant.status in stays
+        or tenant.past_no_return
+        or (tenant.status is _S.PENDING and tenant.wants_restore)
+    ):
         return tenant
-    if tenant.status is _S.CLOSING:
-        if tenant.database_ulid is None:
-            return tenant
-        tenant = tenant.moved(_S.ACTIVATING, now, grace_ends_at=None)
     return tenant.moved(_S.SUSPENDED, now, reason=why)

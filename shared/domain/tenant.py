@@ -9,17 +9,20 @@
        └── retried                │                    │
                                   └── resumed:         └── signed up anew, or restored: pending
                                       activating, or pending when it has no database
+
+What it should be follows from three words, the auth provider's, billing's and the operator's:
+`shared.domain.standing` weighs them.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from shared.domain.lifecycle import Instant, Record
 
-__all__ = ["SETTLED_TENANT", "Tenant", "TenantStatus"]
+__all__ = ["OperatorWord", "Tenant", "TenantStatus"]
 
 
 class TenantStatus(StrEnum):
@@ -36,20 +39,42 @@ class TenantStatus(StrEnum):
 
 _S = TenantStatus
 _NEXT: Final = {
-    _S.PENDING: frozenset({_S.ACTIVATING, _S.CLOSING, _S.FAILED}),
+    _S.PENDING: frozenset({_S.ACTIVATING, _S.SUSPENDED, _S.CLOSING, _S.FAILED}),
     _S.ACTIVATING: frozenset({_S.ACTIVE, _S.SUSPENDED, _S.CLOSING, _S.FAILED}),
-    _S.ACTIVE: frozenset({_S.ACTIVATING, _S.SUSPENDED, _S.CLOSING, _S.FAILED}),
-    _S.SUSPENDED: frozenset({_S.ACTIVATING, _S.ACTIVE, _S.CLOSING, _S.FAILED}),
-    _S.CLOSING: frozenset({_S.PENDING, _S.ACTIVATING, _S.ACTIVE, _S.CLOSED, _S.FAILED}),
-    _S.CLOSED: frozenset({_S.PENDING, _S.ACTIVATING}),
-    _S.FAILED: frozenset({_S.PENDING, _S.ACTIVATING, _S.CLOSING}),
+    _S.ACTIVE: frozenset({_S.PENDING, _S.ACTIVATING, _S.SUSPENDED, _S.CLOSING, _S.FAILED}),
+    _S.SUSPENDED: frozenset({_S.PENDING, _S.ACTIVATING, _S.CLOSING, _S.FAILED}),
+    _S.CLOSING: frozenset({_S.PENDING, _S.ACTIVATING, _S.SUSPENDED, _S.CLOSED}),
+    _S.CLOSED: frozenset({_S.PENDING}),
+    _S.FAILED: frozenset({_S.PENDING, _S.ACTIVATING, _S.SUSPENDED, _S.CLOSING}),
 }
 
-SETTLED_TENANT: Final = frozenset({_S.ACTIVE, _S.CLOSED})
-"""Statuses in which nothing is on its way: the sweep leaves them alone."""
-
-_ROUTED_LATER: Final = frozenset({_S.SUSPENDED, _S.CLOSING, _S.FAILED})
+_ROUTED_LATER: Final = frozenset({_S.SUSPENDED, _S.CLOSED, _S.FAILED})
 """Statuses that are settled once the directory holds them too."""
+
+_NO_DATABASE: Final = {
+    "database_ulid": None,
+    "database_id": None,
+    "database_name": None,
+    "binding": None,
+    "shard": None,
+    "schema_version": "",
+}
+_NO_CLOSING: Final = {
+    "closing_id": None,
+    "grace": None,
+    "grace_ends_at": None,
+    "access_cut_at": None,
+    "without_backup": False,
+    "past_no_return": False,
+}
+
+
+class OperatorWord(StrEnum):
+    """Name what an operator last decided about a tenant."""
+
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    CLOSE = "close"
 
 
 class Tenant(Record):
@@ -58,7 +83,14 @@ class Tenant(Record):
     `episode` counts the lives of an id that left and came back. `known_at` and `removed_at` are
     the auth provider's own times, for events that come out of order. `routed_status` is the last
     state that the directory is known to hold. `failed_by_pool` says that a tenant failed for want
-    of databases: it goes on by itself once they can be made again.
+    of databases: it goes on by itself once they can be made again. `operator` is what an operator
+    last decided, until a newer word of somebody else's.
+
+    A closing has an id, since a proof belongs to one closing; `grace` is this tenant's own grace
+    period, `access_cut_at` since when the directory cuts access, `past_no_return` that its database
+    may be deleted from now on: who comes back later gets `final_backup_id` restored. `restore_id`
+    is the restore that a pending tenant waits for; `returning` how it came back, to be announced.
+    `held_up` says what keeps its present status from being carried out until a person acts.
     """
 
     tenant_id: str
@@ -75,16 +107,36 @@ class Tenant(Record):
     schema_version: str = ""
     known_at: Instant | None = None
     removed_at: Instant | None = None
-    grace_ends_at: Instant | None = None
     routed_status: str | None = None
     failed_by_pool: bool = False
+    operator: OperatorWord | None = None
+    operator_at: Instant | None = None
+    grace: timedelta | None = None
+    grace_ends_at: Instant | None = None
+    closing_id: str | None = None
+    access_cut_at: Instant | None = None
+    without_backup: bool = False
+    past_no_return: bool = False
+    final_backup_id: str | None = None
+    restore_id: str | None = None
+    returning: Literal["resumed", "restored"] | None = None
+    held_up: str | None = None
+
+    @field_serializer("grace")
+    def _grace(self, grace: timedelta | None) -> int | None:
+        return None if grace is None else int(grace.total_seconds())
 
     @property
     def settled(self) -> bool:
         """Say whether nothing is on its way for this tenant."""
         if self.status in _ROUTED_LATER:
             return self.routed_status == self.status
-        return self.status in SETTLED_TENANT
+        return self.status is TenantStatus.ACTIVE
+
+    @property
+    def wants_restore(self) -> bool:
+        """Say whether its own data comes back to it: an empty database must not."""
+        return self.restore_id is not None or self.final_backup_id is not None
 
     def moved(self, to: TenantStatus, now: datetime, **changes: Any) -> "Tenant":
         """Return the tenant in its next status.
@@ -92,9 +144,28 @@ class Tenant(Record):
         Raises:
             BadTransition: the lifecycle has no such step.
         """
-        changes = {"failed_by_pool": False, **changes}
-        if to is TenantStatus.ACTIVATING:
-            # From here on the directory may be told "active": what it held before proves nothing,
-            # or a tenant that is closed again meanwhile would be taken for routed and stay open.
-            changes = {"routed_status": None, **changes}
+        # The directory may be told of this status and the next move come before that is written
+        # down: what it held before proves nothing.
+        changes = {"failed_by_pool": False, "routed_status": None, "held_up": None, **changes}
+        if self.status is TenantStatus.CLOSING and to is not TenantStatus.CLOSED:
+            changes = {**_NO_CLOSING, **changes}
         return self._moved(to, now, _NEXT, changes)
+
+    def anew(self, now: datetime, **changes: Any) -> "Tenant":
+        """Return the next life of a tenant's id: pending, and nothing of the old one with it."""
+        nothing = {
+            **_NO_DATABASE,
+            **_NO_CLOSING,
+            "reason": None,
+            "operator": None,
+            "operator_at": None,
+            "final_backup_id": None,
+            "restore_id": None,
+            "returning": None,
+        }
+        episode = self.episode + 1
+        return self.moved(TenantStatus.PENDING, now, episode=episode, **{**nothing, **changes})
+
+    def without_database(self, now: datetime, **changes: Any) -> "Tenant":
+        """Return the tenant waiting for another database than the one it had."""
+        return self.moved(TenantStatus.PENDING, now, **{**_NO_DATABASE, **changes})

@@ -25,6 +25,7 @@ __all__ = [
     "GENERATION",
     "AskRunning",
     "Binding",
+    "MarkGone",
     "MarkLive",
     "NothingToPublish",
     "Publish",
@@ -87,7 +88,8 @@ class Slot(BaseModel):
     """Hold one database's place on a shard.
 
     `generation` is the first one that contains it; `live` that its shard was seen serving it;
-    `leaving` that the next publish must leave it out.
+    `leaving` that the next publish must leave it out, `left_generation` is the first one that
+    does, and `gone` says that its shard was seen without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -99,6 +101,8 @@ class Slot(BaseModel):
     generation: int | None = None
     live: bool = False
     leaving: bool = False
+    left_generation: int | None = None
+    gone: bool = False
 
 
 def bindings_hash(names: Iterable[str]) -> str:
@@ -203,8 +207,22 @@ class MarkLive:
     ulids: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class MarkGone:
+    """Write down that these databases are served no more."""
+
+    ulids: tuple[str, ...]
+
+
 PublishAction: TypeAlias = (
-    NothingToPublish | WaitToPublish | ReadBack | Upload | Publish | AskRunning | MarkLive
+    NothingToPublish
+    | WaitToPublish
+    | ReadBack
+    | Upload
+    | Publish
+    | AskRunning
+    | MarkLive
+    | MarkGone
 )
 
 
@@ -228,16 +246,10 @@ def plan_publish(
         if worker.settle_until is not None and now < worker.settle_until:
             wait = (worker.settle_until - now).total_seconds()
             return WaitToPublish(wait, "the last publish has no known outcome")
-    elif live := tuple(
-        slot.ulid
-        for slot in slots
-        if not slot.live
-        and not slot.leaving
-        and slot.database_id is not None
-        and slot.generation is not None
-        and slot.generation <= worker.live_generation
-    ):
+    elif live := tuple(slot.ulid for slot in slots if _is_served(slot, worker)):
         return MarkLive(live)
+    elif gone := tuple(slot.ulid for slot in slots if _is_gone(slot, worker)):
+        return MarkGone(gone)
     if worker.code != code:
         return Upload()
     if worker.published_hash != content_hash(desired) or worker.unfinished:
@@ -248,6 +260,22 @@ def plan_publish(
     if worker.live_generation < worker.published_generation:
         return AskRunning()
     return NothingToPublish()
+
+
+def _is_served(slot: Slot, worker: Worker) -> bool:
+    """Say whether a slot is served by now and nobody wrote that down."""
+    if slot.live or slot.leaving or slot.database_id is None or slot.generation is None:
+        return False
+    return slot.generation <= worker.live_generation
+
+
+def _is_gone(slot: Slot, worker: Worker) -> bool:
+    """Say whether a slot is served no more and nobody wrote that down."""
+    if slot.gone or not slot.leaving:
+        return False
+    if slot.generation is None:
+        return True  # no publish ever contained it
+    return slot.left_generation is not None and slot.left_generation <= worker.live_generation
 
 
 def _coalesce(worker: Worker, slots: Sequence[Slot], *, urgent: bool, now: datetime) -> float:

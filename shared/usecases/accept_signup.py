@@ -4,13 +4,12 @@ import logging
 from dataclasses import dataclass
 
 from shared.aws.items import Change, inbox_key, inbox_put
-from shared.aws.table import Put
 from shared.domain.auth_events import AuthEvent
 from shared.domain.signup import Begin, Ignore, Keep, Move, decide_signup
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.usecases.accept_event import AcceptEvent
-from shared.usecases.claim_database import claim
-from shared.usecases.rights import rights_of, settled
+from shared.usecases.begin_tenant import begin_tenant
+from shared.usecases.rights import rights_of, terms
 from shared.webhooks.ports import Accepted
 
 __all__ = ["AcceptSignup"]
@@ -41,12 +40,12 @@ class AcceptSignup(AcceptEvent):
     def _admit(self, event: AuthEvent, key: str, body_sha256: str, trace: str) -> Accepted:
         control, now = self.control, self.control.now()
         before = control.state.tenant(event.tenant_id)
+        rights = rights_of(control, event.tenant_id)
         admission = decide_signup(
             before,
             event,
             class_=before.class_ if before else control.settings.default_class,
-            grace=control.settings.grace_period,
-            now=now,
+            terms=terms(control, rights),
         )
         inbox = inbox_put(
             key,
@@ -65,29 +64,22 @@ class AcceptSignup(AcceptEvent):
                 after = before
             case Move(tenant=moved, what=what):
                 line = control.line(what, why=why, trace=trace)
-                control.state.commit(Change(before, moved, line), also=[inbox])
+                also = [inbox] if before else [inbox, *rights.adopted()]
+                control.state.commit(Change(before, moved, line), also=also)
                 after = moved
             case Begin(tenant=pending, what=what):
-                after = self._begin(before, pending, inbox, f"{what}: {why}", trace)
+                after = begin_tenant(
+                    control,
+                    before,
+                    pending,
+                    rights,
+                    why=f"{what}: {why}",
+                    trace=trace,
+                    also=[inbox],
+                )
         if after is not None and not after.settled:
             self._wake(after, trace)
         return Accepted("accepted", after.status if after else None)
-
-    def _begin(
-        self, before: Tenant | None, pending: Tenant, inbox: Put, why: str, trace: str
-    ) -> Tenant:
-        """Let a tenant begin as its subscriptions, if any were heard of before it, allow."""
-        control = self.control
-        rights = rights_of(control, pending.tenant_id)
-        also = [inbox, rights.guard, *rights.unparked()]
-        begun = settled(control, pending, rights)
-        if begun.status is TenantStatus.PENDING:
-            claimed = claim(control, before, begun, why=why, trace=trace, also=also, rights=rights)
-            if claimed is not None:
-                return claimed
-        line = control.line(begun.status, why=why, trace=trace)
-        control.state.commit(Change(before, begun, line), also=also)
-        return begun
 
     def _wake(self, tenant: Tenant, trace: str) -> None:
         self.control.enqueue("tenant", tenant.tenant_id, trace=trace)

@@ -28,6 +28,8 @@ from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
 from shared.usecases.claim_database import claim_changes
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.delete_database import DeleteDatabase
+from shared.usecases.give_back import give_back
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
 
@@ -38,6 +40,13 @@ WAIT_FOR_BINDING: Final = timedelta(minutes=10)
 OLDEST: Final = 10
 WAITING_SEEN: Final = 200
 BAD_TOKEN_WAIT: Final = 300.0
+
+_RETRY_AS: Final = {
+    DatabaseStatus.CREATING: DatabaseStatus.CREATING,
+    DatabaseStatus.MIGRATING: DatabaseStatus.MIGRATING,
+    # Back before the point of no return: all that it rests on is looked at once more.
+    DatabaseStatus.DELETING: DatabaseStatus.UNBINDING,
+}
 
 log = logging.getLogger("d1fleet")
 
@@ -60,9 +69,12 @@ class AdvanceDatabase:
             database = database_of(item)
             if database.attempts > MAX_ATTEMPTS:
                 reason = "ten attempts were cut off: see the logs"
-                retry_as = database.status if database.status in MAKING else None
+                again = database.status if database.status in MAKING else None
+                retry_as = _RETRY_AS.get(database.status, again)
                 return self._quarantine(database, reason, message.trace, retry_as=retry_as)
             try:
+                if database.status is DatabaseStatus.DELETING:
+                    return DeleteDatabase(control, self.outside)(database, message.trace)
                 return self._steps(database, message.trace)
             except CloudflareConflict as error:
                 current = control.state.database(message.id)
@@ -149,6 +161,8 @@ class AdvanceDatabase:
         if control.pools.blocked(database.class_) is not None:
             control.pools.unblock(database.class_)
             enqueue_quietly(control, "pool", database.class_, trace=trace)
+        if database.owner is not None:
+            return give_back(control, database, head, trace)
         fresh = {"schema_version": head, "reason": None}
         for hint in self._waiting(database.class_)[:OLDEST]:
             tenant = control.state.tenant(hint.tenant_id)
@@ -164,6 +178,8 @@ class AdvanceDatabase:
         control = self.control
         if tenant.status is not TenantStatus.PENDING or tenant.class_ != database.class_:
             return False
+        if tenant.wants_restore:
+            return False  # its own data comes, not an empty database
         as_ready = database.model_copy(update={"schema_version": head, "reason": None})
         _, changes = claim_changes(
             control, tenant, tenant, as_ready, why="waited longest", trace=trace
@@ -201,14 +217,41 @@ class AdvanceDatabase:
 
     def _give_up(self, database: Database, error: Permanent, trace: str) -> Outcome:
         making = database.status in {DatabaseStatus.CREATING, DatabaseStatus.MIGRATING}
-        retry_as = database.status if making else None
-        if making:
+        retry_as = _RETRY_AS.get(database.status)
+        if making and database.owner is None:
             self._block(database, error.reason)
         if isinstance(error, BadToken | WrongAccount):
             # No fault of this database, and nothing was sent: it goes on with the next token.
+            if database.owner is not None:
+                self._tell_once(database, type(error).__name__, error.reason)
             refused = Transient(error.reason, retry_after=BAD_TOKEN_WAIT)
-            return wait_after(self.control, database, refused)
+            current = self.control.state.database(database.ulid)
+            return wait_after(self.control, current or database, refused)
+        if database.owner is not None:
+            self._tell_once(database, type(error).__name__, error.reason)
+            database = self.control.state.database(database.ulid) or database
         return self._quarantine(database, error.reason, trace, retry_as=retry_as)
+
+    def _tell_once(self, database: Database, what: str, reason: str) -> None:
+        """Alert that a tenant's database can't go on, once for each `what`."""
+        if (database.reason or "").startswith(f"{what}: "):
+            return
+        control, now = self.control, self.control.now()
+        alert = alert_put(
+            now,
+            kind="database_held_up",
+            severity="error",
+            subject=f"{database.ulid}/{what}",
+            summary=f"{database.name} of {database.owner} is {database.status}: {reason}",
+            tenant_id=database.owner,
+        )
+        after = database.changed(now, reason=f"{what}: {reason}", failures=database.failures)
+        try:
+            control.state.commit(Change(database, after), also=[alert])
+        except Conflict:
+            log.info("%s was moved meanwhile, the next attempt alerts", database.name)
+            return
+        deliver_now(control, alert.item)
 
     def _block(self, database: Database, reason: str) -> None:
         """Stop making databases of this class: the next one would fail in the same way."""

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
-from shared.aws.items import Change, database_of, outbox_put, tenant_of
-from shared.domain.database import Database
+from shared.aws.items import Change, database_of, tenant_of
+from shared.domain.backup import RestoreStatus
+from shared.domain.database import Database, DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.outcomes import Done, GaveUp, Outcome
 from shared.domain.plan import (
     AwaitDatabase,
+    AwaitRebinding,
+    AwaitRestore,
+    BeginRestore,
     Claim,
     ConfirmLive,
     Fail,
+    KeepDatabase,
+    Leave,
     MigrateFirst,
     Nothing,
     PublishRoute,
@@ -26,18 +32,27 @@ from shared.router.errors import MigrationFailed
 from shared.router.models import DirectoryRow
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
+from shared.usecases.brakes import note_departure
 from shared.usecases.claim_database import claim
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.hold_up import hold_up
+from shared.usecases.keep_database import keep_database
+from shared.usecases.lifecycle_events import RETURNING, cut_off_event, lifecycle_event
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
 from shared.usecases.refill_pool import SETTLED
+from shared.usecases.request_restore import request_restore
+from shared.usecases.tear_down import TearDown
 
 __all__ = ["AdvanceTenant"]
 
 STEPS: Final = 12
 WAIT_FOR_DATABASE: Final = 20.0
+WAIT_FOR_SHARD: Final = 30.0
+WAIT_FOR_RESTORE: Final = 60.0
 COUNT_AGAIN: Final = timedelta(seconds=60)
 
+_HOLD: Final = frozenset({TenantStatus.ACTIVATING, TenantStatus.SUSPENDED})
 _MAY_FAIL: Final = frozenset({TenantStatus.PENDING, TenantStatus.ACTIVATING})
 
 log = logging.getLogger("d1fleet")
@@ -60,7 +75,10 @@ class AdvanceTenant:
                 return Done()
             tenant = tenant_of(item)
             if tenant.attempts > MAX_ATTEMPTS:
-                return self._fail(tenant, "ten attempts were cut off: see the logs", message.trace)
+                reason = "ten attempts were cut off: see the logs"
+                if tenant.status not in _MAY_FAIL:
+                    return hold_up(control, tenant, "cut off", reason, message.trace)
+                return self._fail(tenant, reason, message.trace)
             try:
                 return self._steps(tenant, message.trace)
             except Conflict as conflict:
@@ -73,6 +91,10 @@ class AdvanceTenant:
                 return wait_after(control, current or tenant, error)
             except Permanent as error:
                 current = control.state.tenant(message.id)
+                if (current or tenant).status not in _MAY_FAIL:
+                    # What was decided about it stands, closing above all.
+                    what = type(error).__name__
+                    return hold_up(control, current or tenant, what, error.reason, message.trace)
                 # A wrong migration is the pool's trouble too: mended, the tenant goes on by itself.
                 return self._fail(
                     current or tenant,
@@ -88,38 +110,96 @@ class AdvanceTenant:
         head = self.outside.head()
         for _ in range(STEPS):
             action = plan_tenant(
-                tenant, head=head, routed=routed, blocked=blocked, tried_claim=tried_claim
+                tenant,
+                database=self._held(tenant),
+                head=head,
+                routed=routed,
+                blocked=blocked,
+                tried_claim=tried_claim,
             )
             match action:
                 case Nothing():
                     return Done()
                 case Claim():
                     tried_claim = True
-                    found = claim(
-                        self.control, tenant, tenant, why="a database is ready", trace=trace
-                    )
-                    tenant = found or tenant
-                    if found is None:
-                        stop = self.control.pools.blocked(tenant.class_)
-                        blocked = stop.reason if stop else None
-                    if found is not None or self._pool_is_unaware(tenant):
-                        enqueue_quietly(self.control, "pool", tenant.class_, trace=trace)
-                case AwaitDatabase():
-                    return self._await_database(tenant)
+                    tenant, blocked = self._claim(tenant, trace)
+                case AwaitDatabase() | AwaitRebinding() | AwaitRestore():
+                    return self._await(action, tenant, trace)
                 case Fail(reason=reason):
-                    return self._fail(tenant, reason, trace, by_pool=True)
+                    by_pool = tenant.status is TenantStatus.PENDING
+                    return self._fail(tenant, reason, trace, by_pool=by_pool)
+                case KeepDatabase() | BeginRestore():
+                    tenant = self._take_back(action, tenant, trace)
                 case MigrateFirst():
                     tenant = self._migrate(tenant, trace)
                     head = tenant.schema_version
                 case PublishRoute(state=state):
                     routed = self._publish(tenant, state)
                 case SettleRoute(state=state):
-                    tenant = self._settle(tenant, state)
+                    tenant = self._settle(tenant, state, trace)
                 case ConfirmLive():
                     return self._confirm(tenant, head, trace)
+                case Leave():
+                    return TearDown(self.control, self.outside)(tenant, trace)
                 case _:
                     assert_never(action)
         raise Transient("the tenant takes more steps than one attempt has")
+
+    def _held(self, tenant: Tenant) -> Database | None:
+        """Return the tenant's database where its state decides what comes next."""
+        if tenant.database_ulid is None or tenant.status not in _HOLD:
+            return None
+        return self._database(tenant)
+
+    def _claim(self, tenant: Tenant, trace: str) -> tuple[Tenant, str | None]:
+        """Try to claim a database; return the tenant, and why none can be made, if so."""
+        found = claim(self.control, tenant, tenant, why="a database is ready", trace=trace)
+        stop = None if found is not None else self.control.pools.blocked(tenant.class_)
+        if found is not None or self._pool_is_unaware(tenant):
+            enqueue_quietly(self.control, "pool", tenant.class_, trace=trace)
+        return found or tenant, stop.reason if stop else None
+
+    def _await(
+        self, action: AwaitDatabase | AwaitRebinding | AwaitRestore, tenant: Tenant, trace: str
+    ) -> Outcome:
+        match action:
+            case AwaitDatabase():
+                return self._await_database(tenant)
+            case AwaitRebinding():
+                self.control.queues.wake(self._database(tenant).shard, trace)
+                why = "its database is bound again"
+                return wait(self.control, tenant, after=WAIT_FOR_SHARD, why=why)
+            case AwaitRestore():
+                return self._await_restore(tenant, trace)
+
+    def _take_back(self, action: KeepDatabase | BeginRestore, tenant: Tenant, trace: str) -> Tenant:
+        """Take back what a closing did: keep the database, or have its backup restored."""
+        control = self.control
+        if isinstance(action, KeepDatabase):
+            keep_database(control, self._database(tenant), trace)
+            return tenant
+        backup = control.state.backup(action.backup_id)
+        if backup is None:
+            raise Permanent(f"the record of backup {action.backup_id} is gone: restore the table")
+        pending = tenant.changed(control.now())
+        request_restore(control, tenant, backup, pending=pending, trace=trace)
+        return control.state.tenant(tenant.tenant_id) or pending
+
+    def _await_restore(self, tenant: Tenant, trace: str) -> Outcome:
+        control = self.control
+        restore = control.state.restore(tenant.restore_id or "")
+        if restore is None or restore.status is RestoreStatus.REFUSED:
+            why = restore.reason if restore else "its record is gone"
+            return self._fail(tenant, f"the backup can't be restored: {why}", trace)
+        database = control.state.database(restore.database_ulid)
+        if database is not None and database.status is DatabaseStatus.QUARANTINED:
+            why = f"the restored {database.name} is quarantined: {database.reason}"
+            return self._fail(tenant, why, trace)
+        unseen = restore.attempts == 0 and restore.token is None
+        # Proven, it waits for the database that it replaces to be gone: this may be that news.
+        if unseen or restore.status is RestoreStatus.PROVEN:
+            enqueue_quietly(control, "restore", restore.restore_id, trace=trace)
+        return wait(control, tenant, after=WAIT_FOR_RESTORE, why="a backup is being restored")
 
     def _pool_is_unaware(self, tenant: Tenant) -> bool:
         """Say whether nobody has counted the tenants that wait since this one does, or for long."""
@@ -166,9 +246,18 @@ class AdvanceTenant:
             raise Transient("the directory holds an older route of the same version", retry_after=5)
         return row.state
 
-    def _settle(self, tenant: Tenant, state: str) -> Tenant:
-        after = tenant.changed(self.control.now(), routed_status=state, failures=tenant.failures)
-        self.control.state.commit(Change(tenant, after))
+    def _settle(self, tenant: Tenant, state: str, trace: str) -> Tenant:
+        """Write down that the directory holds the tenant's state; tell whom it cuts off."""
+        control, now = self.control, self.control.now()
+        cut = {"access_cut_at": now} if tenant.status is TenantStatus.CLOSING else {}
+        after = tenant.changed(
+            now, routed_status=state, failures=tenant.failures, held_up=None, **cut
+        )
+        event = cut_off_event(control, after, trace)
+        control.state.commit(Change(tenant, after), also=[event] if event else [])
+        if event is not None:
+            deliver_now(control, event.item)
+            note_departure(control, after, trace)
         return after
 
     def _confirm(self, tenant: Tenant, head: str, trace: str) -> Outcome:
@@ -181,19 +270,14 @@ class AdvanceTenant:
             raise Transient("the router answered from another database", retry_after=5)
         control, now = self.control, self.control.now()
         after = tenant.moved(
-            TenantStatus.ACTIVE, now, routed_status=TenantStatus.ACTIVE, reason=None
-        )
-        ready = outbox_put(
+            TenantStatus.ACTIVE,
             now,
-            "event",
-            "TenantReady",
-            {
-                "fleet": control.settings.fleet,
-                "tenant_id": tenant.tenant_id,
-                "episode": tenant.episode,
-                "schema_version": head,
-                "trace": trace,
-            },
+            routed_status=TenantStatus.ACTIVE,
+            reason=None,
+            returning=None,
+        )
+        ready = lifecycle_event(
+            control, RETURNING[tenant.returning], after, trace=trace, schema_version=head
         )
         line = control.line("active", why=f"seen live on {seen.shard}", trace=trace)
         control.state.commit(Change(tenant, after, line), also=[ready])
@@ -202,10 +286,6 @@ class AdvanceTenant:
 
     def _fail(self, tenant: Tenant, reason: str, trace: str, *, by_pool: bool = False) -> Outcome:
         """Store the reason where people look, alert once, and tell the app that it has to wait."""
-        if tenant.status not in _MAY_FAIL:
-            # What was decided about it stands (closing above all); only the app is not told yet.
-            log.error("a tenant that is %s can't be routed: %s", tenant.status, reason)
-            return wait(self.control, tenant, after=600, why=reason, failures=tenant.failures)
         control, now = self.control, self.control.now()
         alert = alert_put(
             now,

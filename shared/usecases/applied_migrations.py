@@ -45,7 +45,7 @@ def applied_names(control: Control, outside: Outside, head: Head) -> frozenset[s
             break
         behind = database.schema_version != head.schema_version
         on_the_way = database.status in _ON_THE_WAY or database.ulid in moving
-        if behind and on_the_way and database.database_id is not None:
+        if behind and on_the_way and _is_bound(control, database):
             if asked == MOST_ASKED:
                 raise Permanent(
                     f"more than {MOST_ASKED} databases may have been migrated by now: "
@@ -61,6 +61,14 @@ def _databases(control: Control) -> Iterator[Database]:
         for status in DatabaseStatus:
             if status not in _WITHOUT_ANY:
                 yield from control.state.databases(class_, status)
+
+
+def _is_bound(control: Control, database: Database) -> bool:
+    """Say whether migrations can reach a database: one that was seen unbound has what it had."""
+    if database.database_id is None:
+        return False
+    slot = control.state.slot(database.shard, database.ulid)
+    return slot is not None and not slot.gone
 
 
 def _of_moving_tenants(control: Control) -> Iterator[str]:

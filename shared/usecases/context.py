@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.aws.breaker import BreakerStore
 from shared.aws.fleet import FleetStore
 from shared.aws.items import HistoryLine
 from shared.aws.outbox import Outbox
@@ -36,6 +37,11 @@ class Control:
     queues: Queues
     outbox: Outbox
     who: str
+
+    @property
+    def breaker(self) -> BreakerStore:
+        """Return the breaker of deletes."""
+        return BreakerStore(self.state.table)
 
     @property
     def subscriptions(self) -> Subscriptions:

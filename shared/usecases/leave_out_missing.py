@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from shared.aws.items import Change, slot_put
+from shared.aws.items import Change, slot_update
+from shared.aws.table import Write
 from shared.domain.budget import Lane
 from shared.domain.database import DatabaseStatus
 from shared.domain.worker import Slot
@@ -37,7 +38,7 @@ def leave_out_missing(
 def _leave_out(control: Control, script: str, slot: Slot) -> None:
     now = control.now()
     database = control.state.database(slot.ulid)
-    also = [slot_put(script, slot.model_copy(update={"leaving": True}))]
+    also: list[Write] = [slot_update(script, slot.ulid, expected={}, leaving=True)]
     if database is None or database.status in _GONE:
         control.state.commit(also=also)
         return

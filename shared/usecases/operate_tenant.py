@@ -1,23 +1,30 @@
-"""What an operator asks for a tenant: to be provisioned, or tried again. Called by the CLI.
+"""What an operator asks for a tenant. Called by the CLI.
 
-An operator's word is weighed like an auth provider's event of this moment, so that both meet the
-same rules; only there is no inbox row, for nobody delivers it twice.
+An operator's word is weighed with the others' (`shared.domain.standing`), so that all meet the same
+rules; only there is no inbox row, for nobody delivers it twice. Everything here is safe to ask for
+again.
 """
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from shared.aws.items import Change
 from shared.domain.auth_events import AuthEvent
+from shared.domain.backup import BackupStatus, Restore, RestoreStatus
+from shared.domain.database import DatabaseStatus
 from shared.domain.signup import Begin, Move, decide_signup
-from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 from shared.errors import Conflict, Permanent, Transient
-from shared.usecases.claim_database import claim
+from shared.usecases.begin_tenant import begin_tenant
 from shared.usecases.context import Control
+from shared.usecases.revive_tenant import revived
+from shared.usecases.rights import rights_of, terms
 
 __all__ = ["OperateTenant"]
 
@@ -29,10 +36,10 @@ log = logging.getLogger("d1fleet")
 
 @dataclass(frozen=True)
 class OperateTenant:
-    """Do what an operator asks for. Both are safe to ask for again.
+    """Do what an operator asks for; return the tenant as it now is.
 
-    Both raise `Permanent` when it makes no sense, `Transient` when the table is contended or does
-    not answer.
+    Every method raises `Permanent` when it makes no sense, `Transient` when the table is contended
+    or does not answer.
     """
 
     control: Control
@@ -40,7 +47,7 @@ class OperateTenant:
     def provision(
         self, tenant_id: str, *, class_: str | None, display_name: str | None, trace: str
     ) -> Tenant:
-        """Give a tenant a database, as its signup would; return the tenant as it now is.
+        """Give a tenant a database, as its signup would.
 
         A tenant that has one, or waits for one, stays as it is and is only woken. One that closes
         is resumed, one that is closed begins anew.
@@ -48,21 +55,66 @@ class OperateTenant:
         classes = self.control.settings.database_classes
         if class_ is not None and class_ not in classes:
             raise Permanent(f"this fleet has no class {class_}: it has {', '.join(classes)}")
+        return self._until_written(
+            tenant_id, trace, lambda: self._provision(tenant_id, class_, display_name, trace)
+        )
+
+    def suspend(self, tenant_id: str, *, trace: str) -> Tenant:
+        """Cut a tenant's access and keep its data, until somebody says something newer."""
+        return self._say(tenant_id, OperatorWord.SUSPEND, trace)
+
+    def resume(self, tenant_id: str, *, trace: str) -> Tenant:
+        """Serve a suspended or closing tenant again, until somebody says something newer.
+
+        Past the point of no return its backup is restored.
+        """
+        return self._say(tenant_id, OperatorWord.RESUME, trace)
+
+    def close(
+        self, tenant_id: str, *, grace: timedelta | None, without_backup: bool, trace: str
+    ) -> Tenant:
+        """Close a tenant: its database is deleted after the grace period and a proven backup.
+
+        `grace` is this tenant's own; given for one that closes already it counts from now.
+        """
+        now = self.control.now()
+        more: dict[str, Any] = {} if grace is None else {"grace": grace}
+        tenant = self._say(tenant_id, OperatorWord.CLOSE, trace, **more)
+        if tenant.status is not TenantStatus.CLOSING or tenant.past_no_return:
+            return tenant
+        changes: dict[str, Any] = {"without_backup": True} if without_backup else {}
+        if grace is not None:
+            changes["grace_ends_at"] = now + grace
+        if not changes:
+            return tenant
+        return self._until_written(
+            tenant_id, trace, lambda: self._hasten(tenant_id, changes, trace)
+        )
+
+    def retry(self, tenant_id: str, trace: str) -> Tenant:
+        """Send a failed tenant, or one whose closing was stopped, on its way again.
+
+        Its class's pool is tried again too. One that waits is woken; one that is settled stays as
+        it is.
+        """
+        return self._until_written(tenant_id, trace, lambda: self._retry(tenant_id, trace))
+
+    def _until_written(self, tenant_id: str, trace: str, attempt: Callable[[], Tenant]) -> Tenant:
         for _ in range(RACES):
             try:
-                tenant = self._provision(tenant_id, class_, display_name, trace)
+                tenant = attempt()
             except Conflict as conflict:
                 log.info("lost a race for %s, reading again", conflict.condition)
                 continue
             self._wake(tenant, trace)
             return tenant
-        raise Transient("this tenant is contended: try again", retry_after=1)
+        raise Transient(f"{tenant_id} is contended: try again", retry_after=1)
 
     def _provision(
         self, tenant_id: str, class_: str | None, display_name: str | None, trace: str
     ) -> Tenant:
         control, now = self.control, self.control.now()
-        event = _event(tenant_id, display_name)
+        event = _event(tenant_id, display_name, now)
         before = control.state.tenant(tenant_id)
         if before is not None and before.status is TenantStatus.FAILED:
             raise Permanent(
@@ -71,56 +123,119 @@ class OperateTenant:
             )
         if before is not None and before.status not in _GONE:
             return before
+        if before is not None and before.status is TenantStatus.CLOSING:
+            return self._spoken(tenant_id, OperatorWord.RESUME, trace)
         kept = before.class_ if before else control.settings.default_class
-        admission = decide_signup(
-            before,
-            event.model_copy(update={"occurred_at": now}),
-            class_=class_ or kept,
-            grace=control.settings.grace_period,
-            now=now,
-        )
+        rights = rights_of(control, tenant_id)
+        on = terms(control, rights)
+        admission = decide_signup(before, event, class_=class_ or kept, terms=on)
         match admission:
             case Move(tenant=moved, what=what):
                 line = control.line(what, why="an operator's word", trace=trace)
-                control.state.commit(Change(before, moved, line))
+                also = () if before else rights.adopted()
+                control.state.commit(Change(before, moved, line), also=also)
                 return moved
             case Begin(tenant=pending, what=what):
                 why = f"{what}: an operator's word"
-                claimed = claim(control, before, pending, why=why, trace=trace)
-                if claimed is None:
-                    line = control.line("pending", why=why, trace=trace)
-                    control.state.commit(Change(before, pending, line))
-                return claimed or pending
+                return begin_tenant(control, before, pending, rights, why=why, trace=trace)
             case _:
                 raise Permanent(f"{tenant_id} can't be provisioned: {admission}")
 
-    def retry(self, tenant_id: str, trace: str) -> Tenant:
-        """Send a failed tenant on its way again, and let its class's pool be tried again too.
+    def _say(self, tenant_id: str, word: OperatorWord, trace: str, **more: Any) -> Tenant:
+        return self._until_written(
+            tenant_id, trace, lambda: self._spoken(tenant_id, word, trace, **more)
+        )
 
-        One that waits is woken; one that is settled stays as it is.
-        """
-        control = self.control
-        for _ in range(RACES):
-            before = control.state.tenant(tenant_id)
-            if before is None:
-                raise Permanent(f"there is no tenant {tenant_id}: see `d1fleet tenants list`")
-            if before.status is not TenantStatus.FAILED:
-                self._wake(before, trace)
-                return before
-            # Or the tenant would be refused at once for the reason that was just mended.
-            control.pools.unblock(before.class_)
-            owns = before.database_ulid is not None
-            to = TenantStatus.ACTIVATING if owns else TenantStatus.PENDING
-            after = before.moved(to, control.now(), reason=None)
-            line = control.line("retried", why=before.reason or "", trace=trace)
-            try:
-                control.state.commit(Change(before, after, line))
-            except Conflict as conflict:
-                log.info("lost a race for %s, reading again", conflict.condition)
-                continue
-            self._wake(after, trace)
-            return after
-        raise Transient("this tenant is contended: try again", retry_after=1)
+    def _spoken(self, tenant_id: str, word: OperatorWord, trace: str, **more: Any) -> Tenant:
+        """Write an operator's word down, with all that follows from it."""
+        control, before = self.control, self._existing(tenant_id)
+        if before.status is TenantStatus.CLOSED:
+            raise Permanent(
+                f"{tenant_id} is closed: `d1fleet restore {tenant_id}` brings it back, "
+                f"`d1fleet tenants provision {tenant_id}` begins it anew"
+            )
+        on = terms(control, rights_of(control, tenant_id))
+        said = before.noted(on.now, operator=word, operator_at=on.now, **more)
+        after = on.settled(said)
+        line = control.line(
+            f"operator: {word}", why=f"{before.status} to {after.status}", trace=trace
+        )
+        control.state.commit(Change(before, after, line))
+        return after
+
+    def _hasten(self, tenant_id: str, changes: dict[str, Any], trace: str) -> Tenant:
+        control, before = self.control, self._existing(tenant_id)
+        if before.status is not TenantStatus.CLOSING or before.past_no_return:
+            return before
+        after = before.changed(control.now(), **changes)
+        what = ", ".join(sorted(changes))
+        control.state.commit(Change(before, after, control.line("closing", why=what, trace=trace)))
+        return after
+
+    def _retry(self, tenant_id: str, trace: str) -> Tenant:
+        control, before = self.control, self._existing(tenant_id)
+        if before.status is TenantStatus.CLOSING:
+            return self._go_on_leaving(before, trace)
+        if before.status is not TenantStatus.FAILED:
+            return before
+        # Or the tenant would be refused at once for the reason that was just mended.
+        control.pools.unblock(before.class_)
+        now = control.now()
+        line = control.line("retried", why=before.reason or "", trace=trace)
+        changes = [Change(before, revived(control, before), line)]
+        restore = control.state.restore(before.restore_id) if before.restore_id else None
+        if restore is not None and restore.status is RestoreStatus.REFUSED:
+            changes.append(Change(restore, restore.moved(RestoreStatus.WANTED, now, reason=None)))
+        woken = self._restored_again(restore, changes) if restore is not None else ()
+        control.state.commit(*changes)
+        control.enqueue("database", *woken, trace=trace)
+        return self._existing(tenant_id)
+
+    def _restored_again(self, restore: Restore, changes: list[Change]) -> tuple[str, ...]:
+        """Let a restored database go on that stopped on its way to its tenant."""
+        database = self.control.state.database(restore.database_ulid)
+        if restore.status is not RestoreStatus.DONE or database is None:
+            return ()
+        if database.status is not DatabaseStatus.QUARANTINED or database.retry_as is None:
+            return ()
+        again = database.moved(database.retry_as, self.control.now(), reason=None, retry_as=None)
+        changes.append(Change(database, again))
+        return (database.ulid,)
+
+    def _go_on_leaving(self, tenant: Tenant, trace: str) -> Tenant:
+        """Let a closing go on that was stopped, from the step where it was."""
+        control, now = self.control, self.control.now()
+        ulid = tenant.database_ulid
+        database = control.state.database(ulid) if ulid else None
+        if database is None or database.status is not DatabaseStatus.QUARANTINED:
+            return tenant
+        retry_as = database.retry_as
+        if retry_as is None and tenant.without_backup:
+            # It is gone on D1, or can't be read: the operator wants no backup of it.
+            retry_as = DatabaseStatus.UNBINDING
+        if retry_as is None:
+            raise Permanent(f"the database {database.name} stopped for good: {database.reason}")
+        line = control.line("retried", why=database.reason or "", trace=trace)
+        again = database.moved(retry_as, now, reason=None, retry_as=None)
+        after = tenant.changed(now, held_up=None)
+        refused = [
+            backup
+            for backup in control.state.backups_of(tenant.tenant_id)
+            if backup.status is BackupStatus.REFUSED and backup.closing_id == tenant.closing_id
+        ]
+        control.state.commit(
+            Change(database, again, line),
+            Change(tenant, after, line),
+            *(Change(each, each.moved(BackupStatus.WANTED, now, reason=None)) for each in refused),
+        )
+        control.enqueue("backup", *(each.backup_id for each in refused), trace=trace)
+        return after
+
+    def _existing(self, tenant_id: str) -> Tenant:
+        tenant = self.control.state.tenant(tenant_id)
+        if tenant is None:
+            raise Permanent(f"there is no tenant {tenant_id}: see `d1fleet tenants list`")
+        return tenant
 
     def _wake(self, tenant: Tenant, trace: str) -> None:
         if not tenant.settled:
@@ -128,7 +243,7 @@ class OperateTenant:
             self.control.enqueue("pool", tenant.class_, trace=trace)
 
 
-def _event(tenant_id: str, display_name: str | None) -> AuthEvent:
+def _event(tenant_id: str, display_name: str | None, now: datetime) -> AuthEvent:
     try:
         return AuthEvent(
             provider="operator",
@@ -137,6 +252,7 @@ def _event(tenant_id: str, display_name: str | None) -> AuthEvent:
             verb="tenant.requested",
             tenant_id=tenant_id,
             display_name=display_name,
+            occurred_at=now,
         )
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]

@@ -5,14 +5,13 @@ Worker whether it serves it; and only then wakes the databases that waited. A me
 one publish and asks once: what is not so yet is asked again by the next message.
 """
 
-import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, assert_never
 
-from shared.aws.items import Change
-from shared.aws.table import Condition, Update
+from shared.aws.items import Change, slot_update
+from shared.aws.table import Update
 from shared.cloudflare.errors import (
     BoundDatabaseMissing,
     CloudflareConflict,
@@ -25,11 +24,11 @@ from shared.domain.budget import Lane
 from shared.domain.messages import Message
 from shared.domain.names import is_binding, router_script
 from shared.domain.outcomes import Done, Outcome
-from shared.domain.tenant import TenantStatus
 from shared.domain.worker import (
     GENERATION,
     AskRunning,
     Binding,
+    MarkGone,
     MarkLive,
     NothingToPublish,
     Publish,
@@ -48,7 +47,7 @@ from shared.domain.worker import (
 from shared.errors import Conflict, NoPermit, Permanent, Transient
 from shared.usecases.context import Control, backoff
 from shared.usecases.leave_out_missing import leave_out_missing
-from shared.usecases.mark_live import mark_live
+from shared.usecases.mark_live import mark_gone, mark_live
 from shared.usecases.outside import Outside
 from shared.usecases.wait_for_worker import (
     count_failure,
@@ -56,6 +55,7 @@ from shared.usecases.wait_for_worker import (
     wait_for_people,
     wait_for_worker,
 )
+from shared.usecases.wanted_bindings import Wanted, wanted_of
 from shared.usecases.worker_code import WorkerCode
 
 __all__ = ["PublishWorker"]
@@ -69,30 +69,6 @@ NOT_LIVE_ALERT: Final = 600.0
 MOST_WRITES: Final = 100
 
 log = logging.getLogger("d1fleet")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a pool Worker should have: `bindings` by name, `leaving` to be dropped.
-
-    `slots` are those of a shard; `urgent` says that somebody waits for one of them. `secrets` are
-    texts that the Worker is given by name.
-    """
-
-    bindings: Mapping[str, Binding]
-    leaving: frozenset[str]
-    slots: tuple[Slot, ...]
-    urgent: bool
-    secrets: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def content(self) -> Mapping[str, Binding]:
-        """Return what tells one publish from another; secrets only by their digest."""
-        digests = {
-            name: {"type": "secret_text", "digest": hashlib.sha256(text.encode()).hexdigest()}
-            for name, text in self.secrets.items()
-        }
-        return {**self.bindings, **digests}
 
 
 @dataclass(frozen=True)
@@ -140,7 +116,7 @@ class PublishWorker:
 
     def _steps(self, worker: Worker, trace: str) -> Outcome:
         looked = False
-        wanted = self._wanted(worker)
+        wanted = wanted_of(self.control, self.outside, worker)
         code = self.code.hash_of(worker.role)
         for _ in range(STEPS):
             action = plan_publish(
@@ -163,7 +139,7 @@ class PublishWorker:
                 case Upload() | Publish():
                     upload = isinstance(action, Upload)
                     worker = self._publish(worker, wanted, code, trace, upload=upload)
-                    wanted = self._wanted(worker)
+                    wanted = wanted_of(self.control, self.outside, worker)
                 case AskRunning():
                     seen = self._ask(worker)
                     if seen is None:
@@ -171,7 +147,10 @@ class PublishWorker:
                     worker = seen
                 case MarkLive(ulids=ulids):
                     mark_live(self.control, worker.script, wanted.slots, ulids, trace)
-                    wanted = self._wanted(worker)
+                    wanted = wanted_of(self.control, self.outside, worker)
+                case MarkGone(ulids=ulids):
+                    mark_gone(self.control, worker.script, wanted.slots, ulids, trace)
+                    wanted = wanted_of(self.control, self.outside, worker)
                 case _:
                     assert_never(action)
         return wait_for_worker(
@@ -195,49 +174,6 @@ class PublishWorker:
         after = current.changed(self.control.now(), code="", published_hash="")
         self.control.state.commit(Change(current, after, line))
         return wait_for_worker(self.control, after, 1.0, "the script was not there")
-
-    # What should be
-
-    def _wanted(self, worker: Worker) -> Wanted:
-        if worker.role is Role.ROUTER:
-            return self._wanted_of_router()
-        slots = tuple(self.control.state.slots(worker.script))
-        bindings = {
-            slot.binding: {
-                "type": "d1",
-                "name": slot.binding,
-                "database_id": slot.database_id,
-                "id": slot.database_id,
-            }
-            for slot in slots
-            if slot.database_id is not None and not slot.leaving
-        }
-        leaving = frozenset(slot.binding for slot in slots if slot.leaving)
-        waiting = any(not slot.live and slot.database_id is not None for slot in slots)
-        urgent = waiting and self._somebody_waits()
-        return Wanted(bindings, leaving, slots, urgent)
-
-    def _wanted_of_router(self) -> Wanted:
-        directory_id = self.control.fleet.get().directory_id
-        bindings: dict[str, Binding] = {
-            DIRECTORY: {
-                "type": "d1",
-                "name": DIRECTORY,
-                "database_id": directory_id,
-                "id": directory_id,
-            }
-        }
-        for room in self.control.pools.shards():
-            shard = self.control.state.worker(room.script)
-            # A binding to a script that is not there yet would be refused.
-            if shard is not None and shard.status == "uploaded":
-                name = f"SHARD_{room.number}"
-                bindings[name] = {"type": "service", "name": name, "service": room.script}
-        secrets = {"D1FLEET_ADMIN_SECRET": self.outside.admin_secret()}
-        return Wanted(bindings, frozenset(), (), urgent=True, secrets=secrets)
-
-    def _somebody_waits(self) -> bool:
-        return any(True for _ in self.control.state.tenants(TenantStatus.PENDING, limit=1))
 
     def _texts(self, worker: Worker, generation: int, code: str) -> dict[str, str]:
         return {
@@ -300,14 +236,9 @@ class PublishWorker:
         )
         self.control.state.commit(Change(worker, after))
         marks = [
-            Update(
-                {"pk": f"WORKER#{worker.script}", "sk": f"DB#{slot.ulid}"},
-                "SET generation = :generation",
-                values={":generation": after.generation},
-                condition=Condition("the slot is there", "attribute_exists(pk)"),
-            )
+            mark
             for slot in wanted.slots
-            if slot.database_id is not None and slot.generation is None and not slot.leaving
+            if (mark := _mark(worker.script, slot, after.generation)) is not None
         ]
         for start in range(0, len(marks), MOST_WRITES):
             self.control.state.table.transact(marks[start : start + MOST_WRITES])
@@ -405,6 +336,21 @@ class PublishWorker:
     def _lane(wanted: Wanted) -> Lane:
         # Above the refill: what it makes is of no use before it is bound.
         return Lane.SIGNUP if wanted.urgent else Lane.REPAIR
+
+
+def _mark(script: str, slot: Slot, generation: int) -> Update | None:
+    """Return the write that says since which generation a slot is in or out, if that is new.
+
+    It fails when the slot was turned round meanwhile: then what was going to be sent is not what
+    should be any more.
+    """
+    if slot.leaving and slot.left_generation is None:
+        turned = {"leaving": True, "left_generation": None}
+        return slot_update(script, slot.ulid, expected=turned, left_generation=generation)
+    if not slot.leaving and slot.generation is None and slot.database_id is not None:
+        turned = {"leaving": False, "generation": None}
+        return slot_update(script, slot.ulid, expected=turned, generation=generation)
+    return None
 
 
 def _generation_of(bindings: Sequence[Binding]) -> int:

@@ -22,7 +22,7 @@ from shared.domain.worker import Role, Slot, Worker
 from shared.errors import Conflict
 from shared.usecases.context import Control
 
-__all__ = ["SETTLED", "RefillPool", "open_shard"]
+__all__ = ["SETTLED", "RefillPool", "open_shard", "shard_with_room"]
 
 BATCH: Final = 25
 """Databases whose records are written in one transaction, which takes 100 items."""
@@ -119,7 +119,12 @@ class RefillPool:
 
     def _lacking(self, class_: str, recent: Sequence[str]) -> int:
         state = self.control.state
-        making = {db.ulid for status in MAKING for db in state.databases(class_, status)}
+        making = {
+            db.ulid
+            for status in MAKING
+            for db in state.databases(class_, status)
+            if db.owner is None  # a restore's comes to its tenant alone
+        }
         ready = {db.ulid for db in state.databases(class_, DatabaseStatus.READY)}
         # The indexes lag: what this refill or the last one began may not show there yet.
         for ulid in set(recent) - making - ready:
@@ -127,7 +132,7 @@ class RefillPool:
             if database is not None and database.status in {*MAKING, DatabaseStatus.READY}:
                 making.add(ulid)
         pending = sum(
-            tenant.class_ == class_
+            tenant.class_ == class_ and not tenant.wants_restore
             for tenant in state.tenants(TenantStatus.PENDING, limit=WAITING_SEEN)
         )
         return plan_refill(
@@ -155,7 +160,7 @@ class RefillPool:
         """Write the records of new databases, with their slots, before anything is created."""
         control = self.control
         capacity = control.settings.shard_capacity
-        room = self._shard_with_room(trace)
+        room = shard_with_room(control, trace)
         count = min(count, capacity - room.used)
         changes: list[Change] = []
         also: list[Write] = [Pools.take_slots(room.script, count, capacity)]
@@ -179,15 +184,6 @@ class RefillPool:
         control.state.commit(*changes, also=also)
         control.enqueue("database", *ulids, trace=trace)
         return ulids
-
-    def _shard_with_room(self, trace: str) -> ShardRoom:
-        """Return the first shard with a free slot; open the next one if all are full."""
-        rooms = self.control.pools.shards()
-        for room in rooms:
-            if room.used < self.control.settings.shard_capacity:
-                return room
-        number = rooms[-1].number + 1 if rooms else 1
-        return open_shard(self.control, number, trace)
 
     # After a block
 
@@ -216,6 +212,15 @@ class RefillPool:
             ulids.append(database.ulid)
         control.enqueue("database", *ulids, trace=trace)
         return ulids
+
+
+def shard_with_room(control: Control, trace: str) -> ShardRoom:
+    """Return the first shard with a free slot; open the next one if all are full."""
+    rooms = control.pools.shards()
+    for room in rooms:
+        if room.used < control.settings.shard_capacity:
+            return room
+    return open_shard(control, rooms[-1].number + 1 if rooms else 1, trace)
 
 
 def open_shard(control: Control, number: int, trace: str) -> ShardRoom:

@@ -8,15 +8,17 @@ the transaction, so that no word that arrives meanwhile is missed.
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.aws.items import new_ulid
 from shared.aws.subscriptions import subscription_writes, write_of
 from shared.aws.table import Write
 from shared.domain.entitlement import Policy, entitlement
 from shared.domain.ledger import AT_ONCE, Book
-from shared.domain.standing import Entitlement, settle
+from shared.domain.signup import Terms
+from shared.domain.standing import Entitlement
 from shared.domain.tenant import Tenant
 from shared.usecases.context import Control
 
-__all__ = ["Rights", "rights_in", "rights_of", "settled"]
+__all__ = ["Rights", "rights_in", "rights_of", "settled", "terms"]
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,20 @@ class Rights:
         """
         return write_of(self.book, self.book)
 
-    def unparked(self) -> list[Write]:
-        """Return the writes that take the tenant's subscriptions off the list of parked ones.
+    def adopted(self) -> list[Write]:
+        """Return what goes into the transaction with which the tenant begins.
 
-        They go into the transaction with which the tenant begins; the sweep does what is left.
+        The guard, and the writes that take its subscriptions off the list of parked ones; the sweep
+        does what is more than fits.
         """
         waiting = [each for each in self.book.subscriptions if each.parked][:AT_ONCE]
         return [
-            write
-            for each in waiting
-            for write in subscription_writes(each, each.model_copy(update={"parked": False}))
+            self.guard,
+            *(
+                write
+                for each in waiting
+                for write in subscription_writes(each, each.model_copy(update={"parked": False}))
+            ),
         ]
 
 
@@ -66,12 +72,18 @@ def rights_in(control: Control, book: Book) -> Rights:
     return Rights(book, policy, control.now())
 
 
+def terms(control: Control, rights: Rights) -> Terms:
+    """Return the terms on which the tenant's words are weighed now."""
+    settings = control.settings
+    return Terms(
+        now=rights.now,
+        grace=settings.grace_period,
+        rights=rights.of,
+        require_subscription=settings.require_subscription,
+        closing_id=new_ulid(rights.now),
+    )
+
+
 def settled(control: Control, tenant: Tenant, rights: Rights) -> Tenant:
     """Return the tenant as all words together want it: the same object when nothing changes."""
-    return settle(
-        tenant,
-        rights.of(tenant.episode),
-        now=rights.now,
-        grace=control.settings.grace_period,
-        require_subscription=control.settings.require_subscription,
-    )
+    return terms(control, rights).settled(tenant)

@@ -8,12 +8,13 @@ that failed for want of databases wait for one again.
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from shared.aws.items import Change
+from shared.domain.backup import BackupStatus, RestoreStatus
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
 from shared.domain.names import router_script
 from shared.domain.tenant import Tenant, TenantStatus
@@ -22,6 +23,8 @@ from shared.errors import Conflict, ControlPlaneError, Transient
 from shared.router.models import ServedStatus
 from shared.usecases.context import Control
 from shared.usecases.outside import Outside
+from shared.usecases.review_billing import ReviewBilling
+from shared.usecases.revive_tenant import revived
 
 __all__ = ["OVERDUE", "Sweep", "SweepReport"]
 
@@ -36,6 +39,7 @@ _UNSETTLED_TENANT: Final = (
     TenantStatus.ACTIVATING,
     TenantStatus.SUSPENDED,
     TenantStatus.CLOSING,
+    TenantStatus.CLOSED,
     TenantStatus.FAILED,
 )
 
@@ -48,8 +52,10 @@ class SweepReport:
 
     tenants: int = 0
     databases: int = 0
+    long_work: int = 0
     behind: int = 0
     retried: int = 0
+    billing: dict[str, int] = field(default_factory=dict)
     outbox: int = 0
     overwritten: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
@@ -74,6 +80,8 @@ class Sweep:
             ),
             "tenants": lambda: setattr(report, "tenants", self._overdue_tenants(now, trace)),
             "databases": lambda: setattr(report, "databases", self._overdue_databases(now, trace)),
+            "long work": lambda: setattr(report, "long_work", self._overdue_long_work(now, trace)),
+            "billing": lambda: report.billing.update(asdict(ReviewBilling(self.control)(trace))),
             "retried": lambda: setattr(report, "retried", self._retry_failed_by_pool(trace)),
             "behind": lambda: setattr(report, "behind", self._databases_behind(trace)),
             "workers": lambda: self._workers(now, trace, report),
@@ -118,6 +126,22 @@ class Sweep:
                 count += len(found)
         return count
 
+    def _overdue_long_work(self, now: datetime, trace: str) -> int:
+        """Wake backups and restores whose message was lost."""
+        state, late = self.control.state, now - OVERDUE
+        backups = [
+            backup.backup_id
+            for backup in state.backups(BackupStatus.WANTED, due_before=late, limit=AT_ONCE)
+        ]
+        self.control.enqueue("backup", *backups, trace=trace)
+        restores = [
+            restore.restore_id
+            for status in (RestoreStatus.WANTED, RestoreStatus.IMPORTING, RestoreStatus.PROVEN)
+            for restore in state.restores(status, due_before=late, limit=AT_ONCE)
+        ]
+        self.control.enqueue("restore", *restores, trace=trace)
+        return len(backups) + len(restores)
+
     def _databases_behind(self, trace: str) -> int:
         """Wake databases of the pool that a push of migrations left behind."""
         head = self.outside.head()
@@ -142,9 +166,7 @@ class Sweep:
             tenant = self.control.state.tenant(hint.tenant_id)
             if tenant is None or not tenant.failed_by_pool:
                 continue
-            owns = tenant.database_ulid is not None
-            to = TenantStatus.ACTIVATING if owns else TenantStatus.PENDING
-            after = tenant.moved(to, self.control.now(), reason=None)
+            after = revived(self.control, tenant)
             line = self.control.line("retried", why="databases can be made again", trace=trace)
             try:
                 self.control.state.commit(Change(tenant, after, line))

@@ -41,6 +41,8 @@ def make_desk(_aws: None) -> Callable[..., Desk]:
             work_dlq_url="work-dlq",
             bind_queue_url="bind",
             bind_dlq_url="bind-dlq",
+            backup_queue_url="backup",
+            backup_dlq_url="backup-dlq",
             secrets_prefix="test",
             cloudflare_account_id="account",
             **settings,

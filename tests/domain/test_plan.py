@@ -13,11 +13,15 @@ from shared.domain.database import Database, DatabaseStatus
 from shared.domain.plan import (
     AwaitBinding,
     AwaitDatabase,
+    AwaitRebinding,
+    AwaitRestore,
     Claim,
     ConfirmLive,
     CreateDatabase,
     Fail,
     FinishDatabase,
+    KeepDatabase,
+    Leave,
     Migrate,
     MigrateFirst,
     Nothing,
@@ -67,9 +71,13 @@ def test_a_tenant_always_has_a_next_step(
     """Every state of a tenant has exactly one answer, and a settled one has nothing left to do."""
     subject = tenant(status, routed_status=routed_status, schema_version=version)
     why = "full" if blocked else None
-    action = plan_tenant(subject, head=head, routed=routed, blocked=why, tried_claim=tried)
+    action = plan_tenant(
+        subject, database=None, head=head, routed=routed, blocked=why, tried_claim=tried
+    )
     assert isinstance(action, get_args(plan.TenantAction))
     assert isinstance(action, Nothing) is subject.settled
+    if isinstance(action, Leave):
+        assert status == routed_status == S.CLOSING
     opens = isinstance(action, PublishRoute) and action.state == S.ACTIVE
     if opens or isinstance(action, ConfirmLive):
         # Access opens for a tenant that is being activated, at the head, and for no other.
@@ -103,7 +111,7 @@ def test_a_database_always_has_a_next_step(
         assert action.look_first is (uncertain or attempts > 1)
     if isinstance(action, FinishDatabase):
         assert (status, migrated) == (D.MIGRATING, head)
-    if status not in {D.CREATING, D.BINDING, D.MIGRATING, D.READY}:
+    if status not in {D.CREATING, D.BINDING, D.REBINDING, D.MIGRATING, D.READY}:
         assert action == Nothing()
 
 
@@ -131,10 +139,15 @@ class TenantWorld:
         tried, blocked = False, None
         for _ in range(cut_after):
             action = plan_tenant(
-                self.record, head=head, routed=routed, blocked=blocked, tried_claim=tried
+                self.record,
+                database=None,
+                head=head,
+                routed=routed,
+                blocked=blocked,
+                tried_claim=tried,
             )
             match action:
-                case Nothing() | AwaitDatabase():
+                case Nothing() | AwaitDatabase() | Leave():
                     return True
                 case Claim():
                     tried, blocked = True, self.blocked
@@ -163,7 +176,7 @@ FORKS = {
     S.ACTIVATING: [S.CLOSING, S.SUSPENDED],
     S.ACTIVE: [S.CLOSING, S.SUSPENDED],
     S.SUSPENDED: [S.ACTIVATING, S.CLOSING],
-    S.CLOSING: [S.ACTIVATING],
+    S.CLOSING: [S.ACTIVATING, S.SUSPENDED, S.CLOSED],
     S.FAILED: [S.ACTIVATING, S.CLOSING],
     S.CLOSED: [],
 }
@@ -190,7 +203,7 @@ def test_a_tenant_arrives_wherever_its_attempts_are_cut_off(data: st.DataObject)
         assert not world.ready
         assert record.routed_status == S.PENDING
     else:
-        assert record.settled
+        assert record.settled or record.status is S.CLOSING
     # The app is told what the record says: nobody who is gone or suspended is let in.
     assert world.route[1] == record.status
     if record.status is S.ACTIVE:
@@ -207,6 +220,45 @@ def test_a_tenant_that_is_closed_again_while_it_is_resumed_is_shut_out() -> None
         world.record = world.record.moved(interruption, NOW)
     assert world.attempt("0001", 12)
     assert (world.record.status, world.route[1]) == (S.CLOSING, S.CLOSING)
+
+
+@pytest.mark.parametrize("status", [D.EXPORTING, D.UNBINDING])
+@pytest.mark.parametrize("back", [S.ACTIVATING, S.SUSPENDED])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_tenant_that_stays_gets_its_database_back_first(
+    status: DatabaseStatus, back: TenantStatus, stopped: bool
+) -> None:
+    """What a closing began with the database is taken back before anything else happens."""
+    held = database(D.QUARANTINED, retry_as=status) if stopped else database(status)
+    action = plan_tenant(
+        tenant(back), database=held, head="", routed=None, blocked=None, tried_claim=False
+    )
+    assert action == KeepDatabase()
+
+
+@pytest.mark.parametrize("status", sorted(set(D) - {D.CLAIMED, D.EXPORTING, D.UNBINDING}))
+def test_access_never_opens_to_a_database_that_is_not_bound_and_owned(
+    status: DatabaseStatus,
+) -> None:
+    """A tenant is activated with a claimed database alone; otherwise it waits or fails."""
+    action = plan_tenant(
+        tenant(S.ACTIVATING),
+        database=database(status),
+        head="",
+        routed=None,
+        blocked=None,
+        tried_claim=False,
+    )
+    assert isinstance(action, AwaitRebinding if status is D.REBINDING else Fail)
+
+
+def test_a_tenant_that_waits_for_its_backup_claims_nothing() -> None:
+    """An empty database must not come between a tenant and its data."""
+    waiting = tenant(S.PENDING, restore_id="R", routed_status=S.PENDING)
+    action = plan_tenant(
+        waiting, database=None, head="", routed=None, blocked=None, tried_claim=False
+    )
+    assert action == AwaitRestore()
 
 
 @dataclass
@@ -280,6 +332,8 @@ def test_a_refill_goes_to_the_target_and_to_everybody_who_waits(
 @pytest.mark.parametrize("status", [S.ACTIVE, S.CLOSED])
 def test_what_is_settled_is_left_alone(status: TenantStatus) -> None:
     """An active tenant that is behind the head waits for the rollout, it is not taken down."""
-    done = tenant(status, schema_version="0001")
-    action = plan_tenant(done, head="0002", routed=None, blocked=None, tried_claim=False)
+    done = tenant(status, schema_version="0001", routed_status=status)
+    action = plan_tenant(
+        done, database=None, head="0002", routed=None, blocked=None, tried_claim=False
+    )
     assert action == Nothing()

@@ -10,7 +10,7 @@ from samtranslator.yaml_helper import yaml_parse
 from local.aws.deploy import client
 from local.stack import Stack
 
-__all__ = ["allowed", "by_lambda", "matches", "physical_names", "recorded"]
+__all__ = ["allowed", "by_lambda", "matches", "physical_names", "rare", "recorded"]
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
@@ -29,6 +29,19 @@ LAMBDAS_OWN = frozenset(
 )
 """What the service does in the role's name: feed the function from its queue, keep its logs."""
 
+RARE = {
+    # A dump that breaks off; what was sent so far is given up.
+    ("BackupFunction", "s3:AbortMultipartUpload", "Bucket"),
+    # A backup that is refused: the alert, and the row that is removed once it is sent.
+    ("BackupFunction", "sns:Publish", "AlertTopic"),
+    ("BackupFunction", "dynamodb:DeleteItem", "Table"),
+    # A backup that has to wait, for a permit of the API budget above all.
+    ("BackupFunction", "sqs:SendMessage", "BackupQueue"),
+    # Long work whose message was lost five minutes ago.
+    ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
+}
+"""What is called on days that no story of a minute can have; unit tests have them."""
+
 Rule = tuple[str, str]
 """An action, and the resource as callers name it; a star at its end matches the rest."""
 
@@ -36,6 +49,15 @@ Rule = tuple[str, str]
 def by_lambda(action: str) -> bool:
     """Say whether the service itself needs an action, so that no code is seen using it."""
     return action in LAMBDAS_OWN
+
+
+def rare(function: str, rule: Rule, names: dict[str, str]) -> bool:
+    """Say whether a permission is for what seldom happens."""
+    action, resource = rule
+    return any(
+        (who, what) == (function, action) and resource.startswith(names[where])
+        for who, what, where in RARE
+    )
 
 
 def recorded(stack: Stack) -> set[tuple[str, str, str]]:

@@ -85,6 +85,7 @@ class Story:
         self.cloudflare_fails()
         self.token_is_refused()
         self.processes_die()
+        self.leaving()
         self.sweep()
         self.operators()
 
@@ -320,6 +321,15 @@ class Story:
     def _grant(self, groups: list[str] | None) -> None:
         order = {"token": SECRETS["cloudflare-token"], "groups": groups}
         self.running.control("tokens", order)
+
+    def leaving(self) -> None:
+        """Have a tenant leave for good, with its proven backup, and come back from it."""
+        done = self.command("tenants", "close", "org_colder", "--grace", "PT0S", "--json")
+        assert done.returncode == 0, done.stderr
+        wait_until("org_colder left", lambda: self._status("org_colder") == "closed")
+        done = self.command("restore", "org_colder", "--no-wait")
+        assert done.returncode == 0, done.stderr
+        self.running.wait_active("org_colder")
 
     def processes_die(self) -> None:
         """Kill processes, one between an event's row and the event; send nonsense."""

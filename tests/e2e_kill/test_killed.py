@@ -21,7 +21,7 @@ TRIES = 3
 LEASE_TAKEN = "dynamodb UpdateItem POOL/META SET lease_until"
 LEASE_GIVEN_BACK = "dynamodb UpdateItem POOL/META SET recent"
 FUNCTIONS = {"OnSignupFunction", "ProvisionFunction", "BindFunction"}
-INBOX_ROW = "dynamodb TransactWriteItems INBOX/META TENANT/H TENANT/META"
+INBOX_ROW = "dynamodb TransactWriteItems INBOX/META TENANT/H TENANT/META TENANT/SUB"
 
 
 @dataclass

@@ -152,6 +152,7 @@ def test_the_stack_is_what_the_template_says(aws: Aws, deployed: Callable[..., D
         "OnBillingFunction",
         "ProvisionFunction",
         "BindFunction",
+        "BackupFunction",
         "ReconcileFunction",
     }
     variables = functions["ProvisionFunction"].environment
@@ -162,7 +163,8 @@ def test_the_stack_is_what_the_template_says(aws: Aws, deployed: Callable[..., D
     feeds = {mapping.queue_url: mapping.function for mapping in made.mappings}
     assert feeds[variables["WORK_QUEUE_URL"]] == functions["ProvisionFunction"].name
     assert feeds[variables["BIND_QUEUE_URL"]] == functions["BindFunction"].name
-    assert [mapping.fifo for mapping in made.mappings] == [False, True]
+    assert feeds[variables["BACKUP_QUEUE_URL"]] == functions["BackupFunction"].name
+    assert [mapping.fifo for mapping in made.mappings] == [False, True, False]
     (sweep,) = made.schedules
     assert (sweep.function, sweep.expression, sweep.payload) == (
         functions["ReconcileFunction"].name,
@@ -180,6 +182,10 @@ def test_the_stack_is_what_the_template_says(aws: Aws, deployed: Callable[..., D
     dynamodb = client("dynamodb", aws.endpoint_url)
     ttl = dynamodb.describe_time_to_live(TableName=made.outputs["TableName"])
     assert ttl["TimeToLiveDescription"]["AttributeName"] == "expires_at"
+    s3 = client("s3", aws.endpoint_url)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=made.outputs["BucketName"])["Rules"]
+    days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules[:2]}
+    assert days == {"dead-letters/": 45, "backups/": 90}
     sns = client("sns", aws.endpoint_url)
     topic = made.outputs["AlertTopicArn"]
     (mail,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]

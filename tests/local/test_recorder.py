@@ -63,6 +63,23 @@ def test_a_file_in_a_bucket_is_named_by_its_path() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "query", "action"),
+    [
+        ("GET", "versioning", "GetBucketVersioning"),
+        ("GET", "versionId=v1", "GetObjectVersion"),
+        ("POST", "uploads", "PutObject"),
+        ("PUT", "partNumber=1&uploadId=u", "PutObject"),
+        ("DELETE", "uploadId=u", "AbortMultipartUpload"),
+    ],
+)
+def test_a_query_says_what_is_done_to_a_file(method: str, query: str, action: str) -> None:
+    """IAM has an action of its own for a version, a part and a bucket's switches."""
+    assert list(calls_of("s3", method, f"/bucket/a?{query}", "", b"")) == [
+        (f"s3:{action}", "bucket/a")
+    ]
+
+
 def test_a_published_alert_names_its_topic() -> None:
     """SNS speaks in forms."""
     body = b"Action=Publish&TopicArn=arn%3Aaws%3Asns%3Aus-east-1%3A1%3At&Message=x"

@@ -36,7 +36,8 @@ def on_screen(look: Look) -> str:
 
 def test_every_function_runs_and_is_known_by_its_short_name(stack: Stack) -> None:
     """Each function has a process already, and a log of its short name."""
-    assert set(stack.functions) == {"on_signup", "on_billing", "provision", "bind", "reconcile"}
+    doors = {"on_signup", "on_billing"}
+    assert set(stack.functions) == {*doors, "provision", "bind", "backup", "reconcile"}
     for short, name in stack.functions.items():
         assert stack.service.pids(name)
         assert (stack.folder / "logs" / f"{short}.log").exists()
@@ -66,7 +67,8 @@ def test_the_status_shows_what_goes_on(stack: Stack, eventually: Callable[..., N
     watcher = Watcher(stack)
     eventually(lambda: watcher.look().functions["provision"].invocations > 0)
     look = watcher.look()
-    assert set(look.queues) == {"work", "work_dlq", "bind", "bind_dlq"}
+    queues = {"work", "bind", "backup"}
+    assert set(look.queues) == queues | {f"{name}_dlq" for name in queues}
     assert look.cloudflare["total"] > 0
     text = on_screen(look)
     assert "provision" in text

@@ -29,13 +29,14 @@ class Cloud:
     events: Any
     work: str
     bind: str
+    backup: str
     seen_events: str
     seen_alerts: str
     topic: str
     bucket: str
 
     def queues(self) -> Queues:
-        return connect_queues(self.work, self.bind)
+        return connect_queues(self.work, self.bind, self.backup)
 
     def outbox(self, *, bus: str = "fleet", topic: str | None = None) -> Outbox:
         return connect_outbox(self.table, bus, topic or self.topic)
@@ -85,6 +86,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             for name, attributes in (
                 ("work", {}),
                 ("bind.fifo", fifo),
+                ("backup", {}),
                 ("seen-events", {}),
                 ("seen-alerts", {}),
             )
@@ -109,6 +111,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             events,
             urls["work"],
             urls["bind.fifo"],
+            urls["backup"],
             urls["seen-events"],
             urls["seen-alerts"],
             topic,

@@ -42,6 +42,17 @@ def test_every_message_of_every_batch_waits(cloud: Any) -> None:
     assert cloud.delayed() == 15
 
 
+def test_long_work_has_a_queue_of_its_own(cloud: Any) -> None:
+    """Backups and restores go to their queue, everything else to the work queue, each once."""
+    kinds = ("tenant", "backup", "database", "restore", "pool", "shard")
+    messages = [Message(kind=kind, id=f"{kind}_{n}") for n in range(7) for kind in kinds]
+    cloud.queues().send(messages, after=0)
+    long = sorted(parse_message(message["Body"]).id for message in cloud.received(cloud.backup))
+    other = sorted(parse_message(message["Body"]).id for message in cloud.received(cloud.work))
+    assert long == sorted(m.id for m in messages if m.kind in {"backup", "restore"})
+    assert other == sorted(m.id for m in messages if m.kind not in {"backup", "restore"})
+
+
 def test_no_wake_up_is_taken_for_a_repeat(cloud: Any) -> None:
     """The same wake-up twice is two messages of one group: SQS drops neither."""
     queues = cloud.queues()
@@ -66,7 +77,7 @@ def test_no_wake_up_is_taken_for_a_repeat(cloud: Any) -> None:
 
 def test_a_queue_that_takes_nothing_is_transient(cloud: Any) -> None:
     """What SQS refuses was not sent: whoever sends hears of it."""
-    queues = connect_queues(cloud.work + "-gone", cloud.bind.replace("bind", "gone"))
+    queues = connect_queues(cloud.work + "-gone", cloud.bind.replace("bind", "gone"), "gone")
     with pytest.raises(Transient, match="SQS does not answer"):
         queues.send(tenants(1))
     with pytest.raises(Transient, match="SQS does not answer"):
@@ -76,7 +87,9 @@ def test_a_queue_that_takes_nothing_is_transient(cloud: Any) -> None:
 
 def test_a_batch_of_the_wrong_kind_is_transient(cloud: Any) -> None:
     """A queue that refuses the whole batch has none of it."""
-    queues = connect_queues(cloud.bind, cloud.bind)  # a FIFO queue wants a group with each message
+    queues = connect_queues(
+        cloud.bind, cloud.bind, cloud.bind
+    )  # a FIFO queue wants a group with each message
     with pytest.raises(Transient):
         queues.send(tenants(2))
     assert cloud.received(cloud.bind) == []
@@ -89,4 +102,4 @@ def test_a_part_of_a_batch_that_sqs_refuses_is_transient(cloud: Any) -> None:
         taken = [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": "x"}]
         sqs.add_response("send_message_batch", {"Successful": taken, "Failed": failed})
         with pytest.raises(Transient, match="SQS refused 1 messages"):
-            Queues(sqs.client, cloud.work, cloud.bind).send(tenants(2))
+            Queues(sqs.client, cloud.work, cloud.bind, cloud.backup).send(tenants(2))

@@ -23,6 +23,7 @@ from shared.aws.items import Change
 from shared.aws.pools import Pools
 from shared.aws.state import State
 from shared.aws.table import Table
+from shared.domain.backup import Backup, BackupReason, BackupStatus, Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Role, Worker
@@ -120,6 +121,26 @@ class World:
     def worker(self, **more: Any) -> Worker:
         data = {"script": "f-pool-1", "role": Role.SHARD, "number": 1}
         return Worker.model_validate(data | self._times() | more)
+
+    def backup(self, number: int = 1, **more: Any) -> Backup:
+        data = {
+            "backup_id": f"01JDCB6M5V5P6Z5N1QG3B{number:05}",
+            "tenant_id": "org_1",
+            "status": BackupStatus.WANTED,
+            "because": BackupReason.CLOSING,
+            "database_ulid": "01JDCB6M5V5P6Z5N1QG3Y00001",
+        }
+        return Backup.model_validate(data | self._times() | more)
+
+    def restore(self, number: int = 1, **more: Any) -> Restore:
+        data = {
+            "restore_id": f"01JDCB6M5V5P6Z5N1QG3R{number:05}",
+            "backup_id": "01JDCB6M5V5P6Z5N1QG3B00001",
+            "tenant_id": "org_1",
+            "status": RestoreStatus.WANTED,
+            "database_ulid": "01JDCB6M5V5P6Z5N1QG3Y00002",
+        }
+        return Restore.model_validate(data | self._times() | more)
 
     def _times(self) -> dict[str, Any]:
         return {"created_at": self.now, "updated_at": self.now, "status_since": self.now}

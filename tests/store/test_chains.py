@@ -48,7 +48,7 @@ def test_nothing_is_attempted_on_what_is_settled(
     state: State, world: Any, status: TenantStatus
 ) -> None:
     """A late message about a settled tenant changes nothing."""
-    settled = world.stored(world.tenant(status=status))
+    settled = world.stored(world.tenant(status=status, routed_status=status))
     assert state.begin("TENANT", "org_1", None, world.now) is None
     assert state.tenant("org_1") == settled
 

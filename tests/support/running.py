@@ -183,7 +183,8 @@ class Running:
     def wake(self, script: str) -> None:
         """Wake the publisher of a pool Worker."""
         queues = self.description["aws"]["queues"]
-        Queues(self.aws("sqs"), queues["work"], queues["bind"]).wake(script, "test")
+        to = Queues(self.aws("sqs"), queues["work"], queues["bind"], queues["backup"])
+        to.wake(script, "test")
 
     # Cloudflare
 

@@ -35,7 +35,7 @@ def give_back_after(running: Running, seconds: int, receives: int = 100) -> None
     the template before they count as dead.
     """
     sqs, queues = running.aws("sqs"), running.description["aws"]["queues"]
-    for name in ("work", "bind"):
+    for name in ("work", "bind", "backup"):
         url = queues[name]
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
         redrive = json.loads(found["Attributes"]["RedrivePolicy"])

@@ -103,6 +103,8 @@ def test_defaults_are_those_of_the_settings() -> None:
         "work_dlq_url": "url",
         "bind_queue_url": "url",
         "bind_dlq_url": "url",
+        "backup_queue_url": "url",
+        "backup_dlq_url": "url",
         "secrets_prefix": "prefix",
         "cloudflare_account_id": "account",
     }
@@ -246,6 +248,8 @@ def test_outputs_name_what_the_command_line_needs() -> None:
         "WorkDlqUrl",
         "BindQueueUrl",
         "BindDlqUrl",
+        "BackupQueueUrl",
+        "BackupDlqUrl",
         "SecretsPrefix",
         *(f"{function}Name" for function in FUNCTIONS),
     }

@@ -30,7 +30,7 @@ from shared.usecases.outside import Outside
 from shared.usecases.push_migrations import push_migrations
 from shared.wiring import utc_now
 from tests.support.table import table_properties
-from tests.usecases.killing import Executioner, WatchedDynamo, WatchedTransport
+from tests.usecases.killing import Executioner, WatchedAws, WatchedTransport
 from tests.usecases.world import Clock, Waiting, World
 
 MIGRATIONS = {"0001_notes.sql": b"CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"}
@@ -65,6 +65,8 @@ def settings(emulator: Emulator) -> Settings:
         work_dlq_url="work-dlq",
         bind_queue_url="bind",
         bind_dlq_url="bind-dlq",
+        backup_queue_url="backup",
+        backup_dlq_url="backup-dlq",
         secrets_prefix="test",
         cloudflare_account_id=emulator.account.account_id,
         cloudflare_api_url=emulator.base_url,
@@ -83,10 +85,13 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
     clock = Clock()
     queues = Waiting(clock)
     boto3.client("s3").create_bucket(Bucket=settings.bucket_name)
+    boto3.client("s3").put_bucket_versioning(
+        Bucket=settings.bucket_name, VersioningConfiguration={"Status": "Enabled"}
+    )
     boto3.client("events").create_event_bus(Name=settings.event_bus_name)
     boto3.client("sns").create_topic(Name="alerts")
     executioner = Executioner()
-    dynamodb: Any = WatchedDynamo(boto3.resource("dynamodb").meta.client, executioner)
+    dynamodb: Any = WatchedAws("dynamodb", boto3.resource("dynamodb").meta.client, executioner)
     dynamodb.create_table(TableName=settings.table_name, **table_properties())
     table = Table(dynamodb, settings.table_name)
     control = Control(

@@ -5,7 +5,15 @@ from typing import Any
 
 import httpx
 
-_WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items"})
+_WRITES = {
+    "dynamodb": frozenset({"put_item", "update_item", "delete_item", "transact_write_items"}),
+    "s3": frozenset(
+        {
+            *("put_object", "create_multipart_upload", "upload_part", "complete_multipart_upload"),
+            "delete_objects",
+        }
+    ),
+}
 
 
 class Killed(BaseException):
@@ -13,10 +21,14 @@ class Killed(BaseException):
 
 
 class Executioner:
-    """Count side effects, remember them, and strike right after the chosen one."""
+    """Count side effects, remember them, and strike right after the chosen one.
+
+    `meddle` sees each HTTP request before it is sent, and may answer in the other side's place.
+    """
 
     def __init__(self) -> None:
         self.effects: list[str] = []
+        self.meddle: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
         self._strike_at: int | None = None
 
     def arm(self, number: int | None) -> None:
@@ -32,20 +44,21 @@ class Executioner:
             raise Killed(what)
 
 
-class WatchedDynamo:
+class WatchedAws:
     """Pass every call on, and tell the executioner of the writes once they are done."""
 
-    def __init__(self, client: Any, executioner: Executioner) -> None:
+    def __init__(self, service: str, client: Any, executioner: Executioner) -> None:
+        self._service = service
         self._client = client
         self._executioner = executioner
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
 
-        def call(**kwargs: Any) -> Any:
-            answer = method(**kwargs)
-            if name in _WRITES:
-                self._executioner.happened(f"dynamodb {name}")
+        def call(*args: Any, **kwargs: Any) -> Any:
+            answer = method(*args, **kwargs)
+            if name in _WRITES[self._service]:
+                self._executioner.happened(f"{self._service} {name}")
             return answer
 
         return call
@@ -59,6 +72,9 @@ class WatchedTransport(httpx.BaseTransport):
         self._executioner = executioner
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        instead = self._executioner.meddle(request)
+        if instead is not None:
+            return instead
         response = self._inner.handle_request(request)
         response.read()
         if request.method != "GET":

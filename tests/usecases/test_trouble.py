@@ -210,7 +210,9 @@ def test_a_deletion_cuts_the_access_and_keeps_the_data(world: World) -> None:
     assert row.state == "closing"
     tenant = world.control.state.tenant("org_bye")
     assert tenant is not None
-    assert tenant.settled
+    assert tenant.grace_ends_at is not None
+    assert tenant.wake_at is not None
+    assert abs(tenant.wake_at - tenant.grace_ends_at) < timedelta(seconds=1)
     database = world.control.state.database(tenant.database_ulid or "")
     assert database is not None
     assert database.status is DatabaseStatus.CLAIMED

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.aws.queues import MAX_DELAY
-from shared.domain.messages import Message
+from shared.domain.messages import LONG_WORK, Kind, Message
 from shared.domain.outcomes import Outcome
-from shared.doors import handle
+from shared.doors import Handler, handle
 from shared.observability import Meter
 from shared.usecases.advance_database import AdvanceDatabase
 from shared.usecases.advance_tenant import AdvanceTenant
@@ -65,9 +65,10 @@ class Waiting:
         heapq.heappush(self.heap, (due, next(self.numbers), queue, message))
         self.sent(f"send {message.kind}")
 
-    def again(self, queue: str, message: Message, *, after: float = 180) -> None:
-        """Let a message that nobody acknowledged come back."""
-        due = self.clock() + timedelta(seconds=after)
+    def again(self, queue: str, message: Message) -> None:
+        """Let a message that nobody acknowledged come back after its visibility timeout."""
+        seconds = 5400 if message.kind in LONG_WORK else 180
+        due = self.clock() + timedelta(seconds=seconds)
         # As the door does with what SQS delivers for a second time.
         message = message.model_copy(update={"token": None})
         heapq.heappush(self.heap, (due, next(self.numbers), queue, message))
@@ -83,13 +84,14 @@ class Waiting:
 
 @dataclass
 class World:
-    """Hold one control plane and run it by hand."""
+    """Hold one control plane and run it by hand; `long_work` handles the backup queue."""
 
     control: Control
     outside: Outside
     clock: Clock
     queues: Waiting
     executioner: Executioner
+    long_work: dict[Kind, Handler] = field(default_factory=dict)
 
     def deliver(self, queue: str, message: Message) -> Outcome | None:
         """Let the right function work on one message."""
@@ -100,10 +102,11 @@ class World:
         if message.kind == "shard":
             self.queues.wake(message.id, message.trace)
             return None
-        handlers = {
+        handlers: dict[Kind, Handler] = {
             "tenant": AdvanceTenant(control, outside),
             "database": AdvanceDatabase(control, outside),
             "pool": RefillPool(control),
+            **self.long_work,
         }
         return handle(control, Meter("test"), handlers, message)
 
@@ -119,6 +122,5 @@ class World:
             try:
                 self.deliver(*item)
             except Killed:
-                # A message that was not acknowledged comes back after its visibility timeout.
                 self.queues.again(*item)
         raise AssertionError(f"still going after {most} messages")

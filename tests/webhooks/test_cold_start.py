@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "WORK_DLQ_URL": "https://queue.test/work-dlq",
     "BIND_QUEUE_URL": "https://queue.test/bind.fifo",
     "BIND_DLQ_URL": "https://queue.test/bind-dlq.fifo",
+    "BACKUP_QUEUE_URL": "https://queue.test/backup",
+    "BACKUP_DLQ_URL": "https://queue.test/backup-dlq",
     "SECRETS_PREFIX": "stack",
     "CLOUDFLARE_ACCOUNT_ID": "account",
     "AWS_ACCESS_KEY_ID": "testing",
@@ -26,16 +28,9 @@ ENVIRONMENT = {
 }
 
 
-@pytest.mark.parametrize("function", ["on_signup", "on_billing"])
-def test_a_webhook_loads_no_http_client_and_no_judge(function: str) -> None:
-    """The cold start pays for what it uses: no httpx, no Cloudflare client, no provider's SDK."""
-    heavy = (
-        "httpx cloudflare moto svix standardwebhooks workos stripe requests hypothesis local ops"
-    )
-    code = (
-        f"import sys, functions.{function}.app as app; app.build_dependencies();"
-        f"print([m for m in {heavy.split()!r} if m in sys.modules])"
-    )
+def loaded(statements: str, modules: str) -> str:
+    """Return which of some modules are loaded after some statements in a fresh interpreter."""
+    code = f"import sys, {statements}; print([m for m in {modules.split()!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -45,4 +40,23 @@ def test_a_webhook_loads_no_http_client_and_no_judge(function: str) -> None:
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("function", ["on_signup", "on_billing"])
+def test_a_webhook_loads_no_http_client_and_no_judge(function: str) -> None:
+    """The cold start pays for what it uses: no httpx, no Cloudflare client, no provider's SDK."""
+    heavy = (
+        "httpx cloudflare moto svix standardwebhooks workos stripe requests hypothesis local ops"
+    )
+    start = f"functions.{function}.app as app; app.build_dependencies()"
+    assert loaded(start, heavy) == "[]"
+
+
+def test_only_the_backup_function_loads_sqlite() -> None:
+    """Whoever only asks for backups pays for none of what makes them."""
+    quick = ("on_signup", "on_billing", "provision", "bind", "reconcile")
+    every = ", ".join(f"functions.{name}.app" for name in quick)
+    assert loaded(every, "apsw shared.dumps") == "[]"
+    assert loaded("functions.backup.app", "apsw moto local ops flask") == "['apsw']"

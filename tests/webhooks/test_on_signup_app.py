@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "WORK_DLQ_URL": "https://queue.test/work-dlq",
     "BIND_QUEUE_URL": "https://queue.test/bind.fifo",
     "BIND_DLQ_URL": "https://queue.test/bind-dlq.fifo",
+    "BACKUP_QUEUE_URL": "https://queue.test/backup",
+    "BACKUP_DLQ_URL": "https://queue.test/backup-dlq",
     "SECRETS_PREFIX": "stack",
     "CLOUDFLARE_ACCOUNT_ID": "account",
     "AWS_ACCESS_KEY_ID": "testing",

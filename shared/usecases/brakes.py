@@ -1,0 +1,143 @@
+"""The brakes of leaving: too many deletes are stopped, too many departures are told of."""
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from shared.aws.table import Put
+from shared.domain.breaker import WINDOW, Breaker, Permit, Stopped, Trip, deletes_allowed, weigh
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.errors import Conflict, Transient
+from shared.usecases.alerts import alert_put
+from shared.usecases.context import Control, deliver_now
+
+__all__ = [
+    "STOPPED_WAIT",
+    "DeletesStopped",
+    "confirm_deletes",
+    "due_deletes",
+    "note_departure",
+    "take_delete",
+]
+
+STOPPED_WAIT: Final = 900.0
+COUNTED: Final = (
+    TenantStatus.ACTIVE,
+    TenantStatus.SUSPENDED,
+    TenantStatus.CLOSING,
+)
+MOST_COUNTED: Final = 100_000
+
+log = logging.getLogger("d1fleet")
+
+
+class DeletesStopped(Transient):
+    """Say that the breaker is open: nothing is deleted until a person has looked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"deletes are stopped: {reason}; see `d1fleet breaker status`",
+            retry_after=STOPPED_WAIT,
+        )
+
+
+def take_delete(control: Control) -> Put:
+    """Return the write that counts one more delete, for the transaction that makes it possible.
+
+    Raises:
+        DeletesStopped: the breaker is open, or this one would be too many and opened it.
+        Conflict: somebody else changed the breaker meanwhile.
+    """
+    breaker, now = control.breaker.read(), control.now()
+    usual = _usual(control, breaker)
+    due = due_deletes(control, most=breaker.most(usual, now) + 1)
+    match weigh(breaker, due=max(1, due), usual=usual, now=now):
+        case Permit():
+            return control.breaker.count(breaker, now)
+        case Stopped(reason=reason):
+            raise DeletesStopped(reason)
+        case Trip(reason=reason):
+            _open(control, breaker, reason)
+            raise DeletesStopped(reason)
+
+
+def due_deletes(control: Control, *, most: int) -> int:
+    """Count the closing tenants whose databases are due within the next window, up to `most`."""
+    return sum(1 for _ in islice(_due(control), most))
+
+
+def confirm_deletes(control: Control, trace: str) -> int:
+    """Let everything that is due now be deleted within the next window; return how many that is.
+
+    Raises:
+        Conflict: somebody else changed the breaker meanwhile.
+    """
+    breaker, now = control.breaker.read(), control.now()
+    due = [tenant.tenant_id for tenant in islice(_due(control), MOST_COUNTED)]
+    allowed = len(due) + breaker.recent(now)
+    control.state.commit(also=[control.breaker.reset(breaker, allowed, now)])
+    log.warning("an operator lets %d databases be deleted", len(due))
+    control.enqueue("tenant", *due, trace=trace)
+    return len(due)
+
+
+def _due(control: Control) -> Iterator[Tenant]:
+    before = control.now() + WINDOW
+    for tenant in control.state.tenants(TenantStatus.CLOSING, due_before=before):
+        if tenant.past_no_return or tenant.database_ulid is None:
+            continue
+        if tenant.grace_ends_at is None or tenant.grace_ends_at < before:
+            yield tenant
+
+
+def note_departure(control: Control, tenant: Tenant, trace: str) -> None:
+    """Count a tenant that was just cut off; alert once when there are many within an hour."""
+    now = control.now()
+    count = control.breaker.note(str(tenant.status), now)
+    # Below the least that a day may have nothing needs to be looked up.
+    if count <= deletes_allowed(control.settings.max_deletes_per_day, 0):
+        return
+    if count != deletes_allowed(control.settings.max_deletes_per_day, _tenants(control)) + 1:
+        return
+    alert = alert_put(
+        now,
+        kind=f"mass_{tenant.status}",
+        severity="error",
+        subject=now.strftime("%Y-%m-%dT%H"),
+        summary=f"{count} tenants became {tenant.status} within an hour; the last: {tenant.reason}",
+        trace=trace,
+    )
+    control.state.table.write(alert)
+    deliver_now(control, alert.item)
+
+
+def _open(control: Control, breaker: Breaker, reason: str) -> None:
+    now = control.now()
+    alert = alert_put(
+        now,
+        kind="breaker_open",
+        severity="critical",
+        subject="deletes",
+        summary=f"all deletes are stopped: {reason}; look, then `d1fleet breaker reset`",
+    )
+    try:
+        control.state.commit(also=[control.breaker.open(breaker, reason, now), alert])
+    except Conflict:
+        log.info("somebody else changed the breaker, it is weighed again")
+        raise
+    log.error("the breaker opened: %s", reason)
+    deliver_now(control, alert.item)
+
+
+def _usual(control: Control, breaker: Breaker) -> int:
+    """Return how many deletes a day may usually have; the fleet is counted only if that matters."""
+    setting = control.settings.max_deletes_per_day
+    least = deletes_allowed(setting, 0)
+    if setting or breaker.recent(control.now()) + due_deletes(control, most=least + 1) <= least:
+        return least
+    return deletes_allowed(setting, _tenants(control))
+
+
+def _tenants(control: Control) -> int:
+    return sum(control.state.count_tenants(status, limit=MOST_COUNTED) for status in COUNTED)

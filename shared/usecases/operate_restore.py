@@ -1,0 +1,203 @@
+"""What an operator asks for with `restore`: a tenant's data back, or a copy of it. For the CLI.
+
+The long work is the backup function's; here it is only decided and written down. Everything here is
+safe to ask for again.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from shared.aws.items import Change, slot_update
+from shared.aws.table import Write
+from shared.domain.backup import Restore
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.restoring import (
+    BringBack,
+    CopyBeside,
+    IsUnderWay,
+    RefuseRestore,
+    Resume,
+    plan_restore,
+)
+from shared.domain.tenant import Tenant
+from shared.errors import Conflict, Permanent, Transient
+from shared.usecases.brakes import take_delete
+from shared.usecases.context import Control, enqueue_quietly
+from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.overviews import show_tenant
+from shared.usecases.owned_databases import owned_database
+from shared.usecases.request_restore import request_restore
+
+__all__ = ["Asked", "OperateRestore"]
+
+RACES: Final = 5
+_DROPPABLE: Final = frozenset({DatabaseStatus.DETACHED, DatabaseStatus.QUARANTINED})
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Say what became of the word: the tenant as it is now, and the restore, if there is one.
+
+    Without a restore the tenant was resumed: what it had is there, or comes back as it was proven.
+    """
+
+    tenant: Tenant
+    restore: Restore | None
+
+
+@dataclass(frozen=True)
+class OperateRestore:
+    """Ask for restores.
+
+    Every method raises `Permanent` when it makes no sense, `Transient` when the table is contended
+    or does not answer.
+    """
+
+    control: Control
+
+    def restore(
+        self, tenant_id: str, *, backup_id: str | None, detached: bool, replace: bool, trace: str
+    ) -> Asked:
+        """Bring a tenant's data back from a backup, the newest proven one unless one is named.
+
+        A closing tenant is resumed. With `detached` the backup goes into a database that nobody
+        uses; with `replace` it takes the place of what a live tenant has, which stays, detached.
+        """
+        for _ in range(RACES):
+            try:
+                return self._attempt(
+                    tenant_id, backup_id, trace, detached=detached, replace=replace
+                )
+            except Conflict as conflict:
+                log.info("lost a race for %s, reading again", conflict.condition)
+        raise Transient(f"{tenant_id} is contended: try again", retry_after=1)
+
+    def drop(self, tenant_id: str, name: str, *, trace: str) -> Database:
+        """Delete a database that a tenant does not use, on the operator's word; return its record.
+
+        Detached and quarantined ones, copies that is. It passes the breaker, as every delete does;
+        one that is being deleted already is only woken.
+        """
+        for _ in range(RACES):
+            database = self._unused(tenant_id, name)
+            if database.status in _DROPPABLE:
+                try:
+                    database = self._dropped(database, trace)
+                except Conflict as conflict:
+                    log.info("lost a race for %s, reading again", conflict.condition)
+                    continue
+            if database.status is DatabaseStatus.DELETING:
+                enqueue_quietly(self.control, "database", database.ulid, trace=trace)
+            elif database.status is not DatabaseStatus.DELETED:
+                raise Permanent(f"{name} is {database.status}: only a copy can be dropped")
+            return database
+        raise Transient(f"{name} is contended: try again", retry_after=1)
+
+    def _unused(self, tenant_id: str, name: str) -> Database:
+        """Return a tenant's database that the tenant neither uses nor waits for."""
+        tenant = show_tenant(self.control, tenant_id).tenant
+        database = owned_database(self.control, tenant_id, name)
+        waits_for = self.control.state.restore(tenant.restore_id) if tenant.restore_id else None
+        used = {tenant.database_ulid, waits_for.database_ulid if waits_for else None}
+        if database.ulid in used and database.status is not DatabaseStatus.DELETED:
+            raise Permanent(f"{tenant_id} uses {name} or waits for it: it is no copy")
+        return database
+
+    def _dropped(self, database: Database, trace: str) -> Database:
+        control, now = self.control, self.control.now()
+        aside = database
+        if database.status is DatabaseStatus.QUARANTINED:
+            aside = database.moved(DatabaseStatus.DETACHED, now)
+        after = aside.moved(DatabaseStatus.DELETING, now, reason=None, retry_as=None)
+        line = control.line("deleting", why="an operator's word", trace=trace)
+        unbound = self._unbinding(database)
+        change = Change(database, after, line)
+        control.state.commit(change, also=[take_delete(control), *unbound])
+        if unbound:
+            control.queues.wake(database.shard, trace)
+        return after
+
+    def _attempt(
+        self, tenant_id: str, backup_id: str | None, trace: str, *, detached: bool, replace: bool
+    ) -> Asked:
+        control = self.control
+        view = show_tenant(control, tenant_id)
+        tenant = view.tenant
+        action = plan_restore(
+            tenant,
+            view.database,
+            control.state.backups_of(tenant_id),
+            wanted=backup_id,
+            detached=detached,
+            replace=replace,
+            now=control.now(),
+        )
+        match action:
+            case RefuseRestore(reason=reason):
+                raise Permanent(reason)
+            case Resume():
+                return Asked(OperateTenant(control).resume(tenant_id, trace=trace), None)
+            case IsUnderWay(restore_id=restore_id):
+                return Asked(tenant, self._woken(tenant, restore_id, trace))
+            case CopyBeside(backup=backup):
+                return Asked(tenant, request_restore(control, tenant, backup, trace=trace))
+            case BringBack():
+                return self._bring_back(tenant, action, trace)
+            case _:
+                assert_never(action)
+
+    def _bring_back(self, tenant: Tenant, action: BringBack, trace: str) -> Asked:
+        control, replaced = self.control, action.replaced
+        with_it: list[Change] = []
+        also: list[Write] = []
+        if replaced is not None:
+            reason = "a restore took its place; its data is as it was"
+            line = control.line("detached", why=reason, trace=trace)
+            aside = replaced.moved(DatabaseStatus.DETACHED, control.now(), reason=reason)
+            with_it.append(Change(replaced, aside, line))
+            also += self._unbinding(replaced)
+        restore = request_restore(
+            control,
+            tenant,
+            action.backup,
+            pending=action.pending,
+            replaces=replaced.ulid if replaced else None,
+            with_it=with_it,
+            also=also,
+            trace=trace,
+        )
+        self._woken(tenant, restore.restore_id, trace)
+        return Asked(show_tenant(control, tenant.tenant_id).tenant, restore)
+
+    def _woken(self, tenant: Tenant, restore_id: str, trace: str) -> Restore | None:
+        """Wake all who have a part in a restore: whoever asked first may have died before that."""
+        control = self.control
+        restore = control.state.restore(restore_id)
+        enqueue_quietly(control, "restore", restore_id, trace=trace)
+        # Until the directory knows, the app still reaches what is being replaced.
+        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
+        replaced = (
+            control.state.database(restore.replaces) if restore and restore.replaces else None
+        )
+        if replaced is not None:
+            control.queues.wake(replaced.shard, trace)
+        return restore
+
+    def _unbinding(self, database: Database) -> list[Write]:
+        """Return the write that has a database unbound, if it is bound."""
+        slot = self.control.state.slot(database.shard, database.ulid)
+        if slot is None or slot.leaving:
+            return []
+        return [
+            slot_update(
+                database.shard,
+                database.ulid,
+                expected={"leaving": False},
+                leaving=True,
+                gone=False,
+                left_generation=None,
+            )
+        ]

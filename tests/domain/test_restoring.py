@@ -1,0 +1,151 @@
+"""What an operator's restore does, by what the tenant is and has."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.backup import Backup, BackupReason, BackupStatus
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.restoring import (
+    BringBack,
+    CopyBeside,
+    IsUnderWay,
+    RefuseRestore,
+    RestoreAction,
+    Resume,
+    plan_restore,
+)
+from shared.domain.standing import Entitlement, Right, Target, settle, wanted
+from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TIMES = {"created_at": NOW, "updated_at": NOW, "status_since": NOW}
+S, D, B = TenantStatus, DatabaseStatus, BackupStatus
+
+
+def tenant(status: TenantStatus, **more: Any) -> Tenant:
+    data = {"tenant_id": "org_1", "class_": "weur", "status": status, "database_ulid": "U"}
+    return Tenant.model_validate(data | TIMES | more)
+
+
+def database(status: DatabaseStatus = D.CLAIMED) -> Database:
+    data = {"ulid": "U", "name": "f-u", "shard": "f-pool-1", "class_": "weur", "owner": "org_1"}
+    return Database.model_validate(data | {"status": status} | TIMES)
+
+
+def backup(backup_id: str, status: BackupStatus = B.PROVEN) -> Backup:
+    data = {"backup_id": backup_id, "tenant_id": "org_1", "database_ulid": "U", "status": status}
+    return Backup.model_validate(data | {"because": BackupReason.OPERATOR} | TIMES)
+
+
+K2, K1 = backup("K2"), backup("K1")
+
+
+def planned(who: Tenant, held: Database | None = None, **more: Any) -> RestoreAction:
+    given = {"wanted": None, "detached": False, "replace": False, "now": NOW}
+    backups = more.pop("backups", [backup("K3", B.REFUSED), K2, K1])
+    return plan_restore(who, held, backups, **{**given, **more})
+
+
+def reason(action: RestoreAction) -> str:
+    assert isinstance(action, RefuseRestore)
+    return action.reason
+
+
+@pytest.mark.parametrize("removed", [None, NOW - timedelta(days=1)])
+def test_a_closed_tenant_waits_for_its_newest_proven_backup(removed: datetime | None) -> None:
+    """It is pending with nothing of its closing, and all words together want it served."""
+    closed = tenant(
+        S.CLOSED,
+        removed_at=removed,
+        grace_ends_at=NOW,
+        closing_id="C",
+        past_no_return=True,
+        final_backup_id="K2",
+        access_cut_at=NOW,
+    )
+    action = planned(closed, database(D.DELETED))
+    assert isinstance(action, BringBack)
+    assert (action.backup, action.replaced) == (K2, None)
+    waiting = action.pending
+    assert (waiting.status, waiting.database_ulid, waiting.returning) == (
+        S.PENDING,
+        None,
+        "restored",
+    )
+    assert (waiting.closing_id, waiting.past_no_return, waiting.access_cut_at) == (
+        None,
+        False,
+        None,
+    )
+    ended = Entitlement(Right.ENDED, said_at=NOW - timedelta(hours=1), reason="ended")
+    assert wanted(waiting, ended, require_subscription=True) == (Target.SERVED, "")
+    assert settle(waiting, ended, now=NOW, grace=timedelta(0)) is waiting
+
+
+def test_a_backup_can_be_named() -> None:
+    """It must be this tenant's and proven; otherwise the line says what it is."""
+    action = planned(tenant(S.CLOSED), wanted="K1")
+    assert isinstance(action, BringBack)
+    assert action.backup == K1
+    assert "K3 is refused, not proven" in reason(planned(tenant(S.CLOSED), wanted="K3"))
+    assert "no backup K9" in reason(planned(tenant(S.CLOSED), wanted="K9"))
+    assert "no proven backup" in reason(planned(tenant(S.CLOSED), backups=[]))
+    assert "no proven backup" in reason(
+        planned(tenant(S.ACTIVE), database(), replace=True, backups=[])
+    )
+
+
+@pytest.mark.parametrize("past", [True, False])
+def test_a_closing_tenant_is_resumed(past: bool) -> None:
+    """Its data is still there, or comes back as proven; a backup in its place is another matter."""
+    closing = tenant(S.CLOSING, past_no_return=past)
+    assert planned(closing, database()) == Resume()
+    assert planned(closing, database(), backups=[]) == Resume()
+    assert "tenants resume org_1" in reason(planned(closing, database(), wanted="K1"))
+    assert "tenants resume org_1" in reason(planned(closing, database(), replace=True))
+
+
+@pytest.mark.parametrize("status", list(S))
+def test_a_detached_copy_touches_no_tenant(status: TenantStatus) -> None:
+    """Whatever the tenant is, the copy goes beside it; only the backup must be proven."""
+    assert planned(tenant(status), database(), detached=True) == CopyBeside(K2)
+    assert planned(tenant(status), database(), detached=True, wanted="K1") == CopyBeside(K1)
+    assert "K3" in reason(planned(tenant(status), database(), detached=True, wanted="K3"))
+
+
+def test_a_tenant_that_waits_already_is_not_asked_twice() -> None:
+    """The restore under way is the answer; without one there is nothing to replace yet."""
+    assert planned(tenant(S.PENDING, restore_id="R")) == IsUnderWay("R")
+    assert planned(tenant(S.PENDING, final_backup_id="K2")) == Resume()
+    for status in (S.PENDING, S.ACTIVATING):
+        assert "wait until it is active" in reason(planned(tenant(status), replace=True))
+
+
+@pytest.mark.parametrize("status", [S.ACTIVE, S.SUSPENDED])
+def test_what_a_live_tenant_has_is_replaced_only_on_a_word(status: TenantStatus) -> None:
+    """Without `replace` it is refused; with it the old database is named, to be put aside."""
+    assert "--replace" in reason(planned(tenant(status), database()))
+    action = planned(tenant(status), database(), replace=True)
+    assert isinstance(action, BringBack)
+    assert action.replaced == database()
+    assert action.pending.operator is OperatorWord.RESUME
+    returning = planned(tenant(status), database(D.REBINDING), replace=True)
+    assert "try again in a minute" in reason(returning)
+    lost = planned(tenant(status), database(D.QUARANTINED), replace=True)
+    assert isinstance(lost, BringBack)
+    assert lost.replaced is None
+
+
+def test_a_failed_tenant_whose_database_is_gone_gets_a_fresh_one() -> None:
+    """One that still has it is retried, or has it replaced on a word."""
+    failed = tenant(S.FAILED)
+    for held in (None, database(D.QUARANTINED), database(D.DELETED), database(D.DETACHED)):
+        action = planned(failed, held)
+        assert isinstance(action, BringBack)
+        assert action.replaced is None
+    assert "tenants retry org_1" in reason(planned(failed, database()))
+    action = planned(failed, database(), replace=True)
+    assert isinstance(action, BringBack)
+    assert action.replaced == database()

@@ -1,0 +1,149 @@
+"""A restore on an operator's word: killed anywhere it ends the same, and what is used stays."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.aws.items import Change
+from shared.domain.backup import RestoreStatus
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.errors import Permanent, Transient
+from shared.settings import Settings
+from shared.usecases.operate_restore import Asked, OperateRestore
+from tests.usecases.killing import Killed
+from tests.usecases.leaving import database_of, live, on_d1, tenant_of
+from tests.usecases.long_work import Bucket, add_long_work, api, backed_up
+from tests.usecases.test_signup_path import status
+from tests.usecases.world import World
+
+MOST_EFFECTS = 20
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"pool_target": 1})
+
+
+@pytest.fixture(autouse=True)
+def bucket(world: World, tmp_path: Path) -> Bucket:
+    return add_long_work(world, tmp_path / "work")
+
+
+def noted(world: World, tenant_id: str) -> Tenant:
+    """Return a live tenant with a note, and a proven backup of it."""
+    tenant = live(world, tenant_id)
+    api(world).d1.query(tenant.database_id or "", "INSERT INTO notes (text) VALUES ('kept')")
+    backed_up(world, tenant)
+    return tenant
+
+
+def notes(world: World, database: Database) -> int:
+    sql = "SELECT count(*) AS n FROM notes"
+    return int(api(world).d1.query(database.database_id or "", sql)[0].results[0]["n"])
+
+
+def replace(world: World, tenant_id: str) -> Asked:
+    return OperateRestore(world.control).restore(
+        tenant_id, backup_id=None, detached=False, replace=True, trace="t"
+    )
+
+
+def copy_of(world: World, tenant_id: str) -> Database:
+    """Return a detached copy of a tenant's newest backup."""
+    asked = OperateRestore(world.control).restore(
+        tenant_id, backup_id=None, detached=True, replace=False, trace="t"
+    )
+    world.run()
+    assert asked.restore is not None
+    database = world.control.state.database(asked.restore.database_ulid)
+    assert database is not None
+    assert database.status is DatabaseStatus.DETACHED
+    return database
+
+
+def test_killed_after_each_side_effect_of_the_word(world: World) -> None:
+    """Said again, a replacement that was cut off goes on: one fresh database, the old one aside."""
+    tenant = noted(world, "org_a")
+    for number in range(1, MOST_EFFECTS):
+        old = database_of(world, tenant)
+        world.executioner.arm(number)
+        try:
+            replace(world, "org_a")
+        except Killed:
+            replace(world, "org_a")
+        effects = list(world.executioner.effects)
+        world.executioner.arm(None)
+        world.run(lambda: status(world, "org_a") is TenantStatus.ACTIVE)
+        world.run()
+        tenant = tenant_of(world, "org_a")
+        assert tenant.database_ulid != old.ulid
+        assert notes(world, database_of(world, tenant)) == 1
+        aside = world.control.state.database(old.ulid)
+        assert aside is not None
+        assert (aside.status, aside.owner) == (DatabaseStatus.DETACHED, "org_a")
+        assert notes(world, aside) == 1
+        slot = world.control.state.slot(old.shard, old.ulid)
+        assert slot is not None
+        assert slot.gone
+        if len(effects) < number:
+            assert len(effects) >= 3
+            return
+    raise AssertionError("there are more side effects than there can be")
+
+
+def test_a_copy_is_dropped_for_good(world: World) -> None:
+    """The one that is named goes from D1, what the tenant uses stays; asked again it is gone."""
+    tenant = noted(world, "org_a")
+    copy = copy_of(world, "org_a")
+    operate = OperateRestore(world.control)
+    with pytest.raises(Permanent, match="it is no copy"):
+        operate.drop("org_a", tenant.database_name or "", trace="t")
+    live(world, "org_b")
+    with pytest.raises(Permanent, match="org_b"):
+        operate.drop("org_b", copy.name, trace="t")
+    assert operate.drop("org_a", copy.name, trace="t").status is DatabaseStatus.DELETING
+    assert operate.drop("org_a", copy.name, trace="t").status is DatabaseStatus.DELETING
+    world.run()
+    assert operate.drop("org_a", copy.name, trace="t").status is DatabaseStatus.DELETED
+    assert not on_d1(world, copy)
+    assert on_d1(world, database_of(world, tenant))
+    assert status(world, "org_a") is TenantStatus.ACTIVE
+
+
+def test_a_copy_that_was_quarantined_can_be_dropped(world: World) -> None:
+    """A restore that was refused leaves a database with perhaps half of somebody's data."""
+    noted(world, "org_a")
+    copy = copy_of(world, "org_a")
+    now = world.control.now()
+    stopped = copy.moved(DatabaseStatus.QUARANTINED, now, reason="half of it")
+    world.control.state.commit(Change(copy, stopped))
+    OperateRestore(world.control).drop("org_a", copy.name, trace="t")
+    world.run()
+    assert not on_d1(world, copy)
+
+
+def test_what_a_tenant_waits_for_is_no_copy(world: World) -> None:
+    """A refused restore is tried again with the same database: it must not be dropped."""
+    noted(world, "org_a")
+    asked = replace(world, "org_a")
+    assert asked.restore is not None
+    assert asked.restore.status is RestoreStatus.WANTED
+    database = world.control.state.database(asked.restore.database_ulid)
+    assert database is not None
+    stopped = database.moved(DatabaseStatus.QUARANTINED, world.control.now())
+    world.control.state.commit(Change(database, stopped))
+    with pytest.raises(Permanent, match="waits for it"):
+        OperateRestore(world.control).drop("org_a", database.name, trace="t")
+
+
+def test_an_open_breaker_stops_dropping_too(world: World) -> None:
+    """Every delete passes it: nothing is changed, and the line names the command."""
+    noted(world, "org_a")
+    copy = copy_of(world, "org_a")
+    control = world.control
+    control.state.commit(also=[control.breaker.open(control.breaker.read(), "many", control.now())])
+    with pytest.raises(Transient, match="breaker status"):
+        OperateRestore(control).drop("org_a", copy.name, trace="t")
+    assert on_d1(world, copy)
+    assert control.state.database(copy.ulid) == copy
