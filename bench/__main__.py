@@ -19,6 +19,7 @@ from bench.backups import measure_backups
 from bench.fleet import run_fleet
 from bench.imports import measure_imports
 from bench.latency import Latency
+from bench.leaving import measure_leaving
 from bench.proof_of_concept import ProofOfConcept
 from bench.queries import measure_queries
 from bench.rows import Row, as_document, verdict
@@ -26,7 +27,7 @@ from bench.scale import FULL, QUICK, Scale
 from bench.signups import measure_cold, measure_refill, measure_warm
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
-ON_FLEET: Final = ("cold", "refill", "warm")
+ON_FLEET: Final = ("cold", "refill", "warm", "leaving")
 PARTS: Final = (*ON_FLEET, "queries", "imports", "backups")
 WIDTH: Final = 160
 """Of the table where there is no terminal: a log, a pipe."""
@@ -55,6 +56,9 @@ def _measure_on_fleet(
                     fleet.set_latency(latency)
                 console.print("signing up with a warm pool, in turn with the reference")
                 yield from measure_warm(fleet, poc, scale)
+        if "leaving" in wanted:
+            console.print("suspending, resuming and ending tenants")
+            yield from measure_leaving(fleet, scale)
 
 
 def _measure(

@@ -12,8 +12,8 @@ class Scale:
 
     `cold`, `warm`: signups; beside each cold one runs the reference, beside warm ones it runs
     `warm_reference` times; `refill`: databases; `rounds` of `queries` and
-    `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function; `backup`: the
-    megabytes of the database that is dumped.
+    `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function; `leaving`:
+    tenants that end; `backup`: the megabytes of the database that is dumped.
     """
 
     cold: int
@@ -25,6 +25,7 @@ class Scale:
     lookup_rounds: int
     lookups: int
     imports: int
+    leaving: int
     backup: int
 
     @property
@@ -43,6 +44,7 @@ FULL: Final = Scale(
     lookup_rounds=7,
     lookups=500,
     imports=9,
+    leaving=3,
     backup=100,
 )
 QUICK: Final = Scale(
@@ -55,5 +57,6 @@ QUICK: Final = Scale(
     lookup_rounds=4,
     lookups=300,
     imports=3,
+    leaving=1,
     backup=10,
 )

@@ -22,13 +22,15 @@ from shared.domain.names import directory_name, router_script
 from shared.domain.worker import Role
 from shared.errors import ControlPlaneError, Permanent
 from shared.settings import BadSettings, Settings
+from shared.usecases.breaker_report import breaker_report
+from shared.usecases.review_billing import PATIENCE, list_parked
 from shared.usecases.worker_code import WorkerCode
 
 __all__ = ["CHECKS", "Check", "examine"]
 
 CheckStatus: TypeAlias = Literal["ok", "warning", "failed"]
 
-FUNCTIONS: Final = ("OnSignup", "Provision", "Bind", "Reconcile")
+FUNCTIONS: Final = ("OnSignup", "OnBilling", "Provision", "Bind", "Backup", "Reconcile")
 SKEW_NOTICED: Final = timedelta(seconds=10)
 SKEW_FATAL: Final = timedelta(seconds=240)
 """Signatures are refused at 300 s; the rest is for the way."""
@@ -95,6 +97,7 @@ def _secrets(deployment: Deployment) -> Iterator[Check]:
     secrets, settings = deployment.parts.secrets, deployment.settings
     names = ["cloudflare-token", "router-admin"]
     names += [f"auth/{provider}" for provider in settings.auth_providers]
+    names += [f"billing/{provider}" for provider in settings.billing_providers]
     for name in names:
         values = secrets.get(name)
         full = f"{settings.secrets_prefix}/{name}"
@@ -135,8 +138,50 @@ def _table(deployment: Deployment) -> Iterator[Check]:
 
 def _bucket(deployment: Deployment) -> Iterator[Check]:
     name = deployment.settings.bucket_name
-    boto3.client("s3", config=_QUICK).head_bucket(Bucket=name)
+    s3 = boto3.client("s3", config=_QUICK)
+    s3.head_bucket(Bucket=name)
+    again = "deploy the stack again: the template says how"
+    if s3.get_bucket_versioning(Bucket=name).get("Status") != "Enabled":
+        text = f"{name} keeps no versions: no backup can be proven"
+        yield Check("bucket", "failed", text, again)
+    if not _configured(lambda: s3.get_bucket_encryption(Bucket=name)):
+        yield Check("bucket", "warning", f"{name} has no encryption of its own", again)
+    if not _configured(lambda: s3.get_bucket_lifecycle_configuration(Bucket=name)):
+        text = f"{name} has no lifecycle: backups are kept for ever"
+        yield Check("bucket", "warning", text, again)
     yield Check("bucket", "ok", f"{name} answers")
+
+
+def _configured(look: Callable[[], Any]) -> bool:
+    """Say whether a bucket has what is asked for: S3 calls its absence an error."""
+    try:
+        look()
+    except ClientError as error:
+        if "NotFound" in error.response["Error"]["Code"] or "NoSuch" in str(error):
+            return False
+        raise
+    return True
+
+
+def _breaker(deployment: Deployment) -> Iterator[Check]:
+    report = breaker_report(deployment.parts.control)
+    if report.open:
+        advice = "see whose they are, then `d1fleet breaker reset`"
+        yield Check("breaker", "warning", f"deletes are stopped: {report.reason}", advice)
+    else:
+        text = f"{report.done} deletes in 24 hours and {report.due} due, of {report.most}"
+        yield Check("breaker", "ok", text)
+
+
+def _parked(deployment: Deployment) -> Iterator[Check]:
+    control = deployment.parts.control
+    found = list_parked(control)
+    late = [one for one in found if control.now() - one.first_seen_at >= PATIENCE]
+    if late:
+        text = f"{len(late)} subscriptions wait for their tenant for more than a day"
+        yield Check("parked", "warning", text, "see `d1fleet parked`")
+    else:
+        yield Check("parked", "ok", f"{len(found)} subscriptions wait for their tenant")
 
 
 def _queues(deployment: Deployment) -> Iterator[Check]:
@@ -147,6 +192,8 @@ def _queues(deployment: Deployment) -> Iterator[Check]:
         ("work dead letters", settings.work_dlq_url, True),
         ("bind", settings.bind_queue_url, False),
         ("bind dead letters", settings.bind_dlq_url, True),
+        ("backup", settings.backup_queue_url, False),
+        ("backup dead letters", settings.backup_dlq_url, True),
     ):
         found = sqs.get_queue_attributes(
             QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
@@ -278,5 +325,7 @@ CHECKS: Final[dict[str, Look]] = {
     "token": _token,
     "pool workers": _pool_workers,
     "pools": _pools,
+    "breaker": _breaker,
+    "parked": _parked,
 }
 """Every check by its name, in the order in which one rests on the other."""

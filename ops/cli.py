@@ -2,16 +2,22 @@
 
 import click
 
+from ops.commands.backups import add_backups
+from ops.commands.breaker import breaker
 from ops.commands.budget import add_budget
 from ops.commands.demo import add_demo
 from ops.commands.doctor import add_doctor
+from ops.commands.erase import add_erase
 from ops.commands.init import add_init
 from ops.commands.migrations import migrations
+from ops.commands.parked import add_parked
 from ops.commands.pool import pool
 from ops.commands.reconcile import add_reconcile
+from ops.commands.restore import add_restore
 from ops.commands.sql import add_sql
 from ops.commands.tenants import tenants
 from ops.commands.up import add_up
+from ops.commands.words import add_words
 from ops.context import Where
 from ops.options import where_options
 from ops.program import Program
@@ -34,13 +40,19 @@ def main(
     context.obj = Where(profile, region, stack)
 
 
+main.add_command(breaker)
 main.add_command(migrations)
 main.add_command(pool)
 main.add_command(tenants)
+add_backups(main)
 add_budget(main)
 add_demo(main)
 add_doctor(main)
+add_erase(main)
 add_init(main)
+add_parked(main)
 add_reconcile(main)
+add_restore(main)
 add_sql(main)
 add_up(main)
+add_words(tenants)

@@ -5,7 +5,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import httpx
@@ -13,14 +13,18 @@ from rich.console import Console
 
 from ops.context import Where, find_deployment
 from ops.demo.senders import DemoFailed
-from ops.demo.story import Row, Story
+from ops.demo.story import Story
+from ops.demo.telling import Row
 from ops.output import Status, to_json
-from shared.usecases.overviews import pool_rows
+from shared.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     from local.stack import Stack
 
 __all__ = ["add_demo"]
+
+IN_SECONDS: Final = {"GRACE_PERIOD": "PT3S", "ACCESS_SETTLE": "PT1S"}
+"""What takes days and minutes elsewhere."""
 
 
 def add_demo(group: click.Group) -> None:
@@ -30,10 +34,10 @@ def add_demo(group: click.Group) -> None:
 
 
 def demo(*, as_json: bool) -> int:
-    """Watch signed signups become live tenants, everything on this machine.
+    """Watch signed signups become live tenants, leave, and come back, all on this machine.
 
     Starts the stack with a pool of three, and stops it. Exit status 0: all went as it should. With
-    --json the story goes to standard error, and what each signup took is printed at the end.
+    --json the story goes to standard error, and what each took is printed at the end.
     """
     # Here and not above: the emulators take a second to import, and no other command needs them.
     from local.stack import Stack, StackFailed  # noqa: PLC0415
@@ -43,9 +47,11 @@ def demo(*, as_json: bool) -> int:
     started = time.monotonic()
     console.rule("d1fleet: a database for every tenant")
     try:
-        with Stack(folder, tell=lambda line: console.print(f"  [dim]{line}[/dim]")) as stack:
+        with Stack(
+            folder, IN_SECONDS, tell=lambda line: console.print(f"  [dim]{line}[/dim]")
+        ) as stack:
             rows = _tell(console, stack)
-    except (StackFailed, DemoFailed, httpx.HTTPError) as error:
+    except (StackFailed, DemoFailed, ControlPlaneError, httpx.HTTPError) as error:
         console.print(f"[red]The demo failed:[/red] {error}")
         console.print(f"The logs are in {folder / '.d1fleet' / 'logs'}")
         if as_json:
@@ -60,7 +66,6 @@ def demo(*, as_json: bool) -> int:
 
 def _tell(console: Console, stack: "Stack") -> list[Row]:
     control = find_deployment(Where(), stack.folder.parent).parts.control
-    ready = lambda: sum(row.ready for row in pool_rows(control))  # noqa: E731 - said once
-    story = Story(console, stack.description, ready)
-    story.tell()
+    story = Story(console, stack.description, control)
+    story()
     return story.rows

@@ -20,7 +20,7 @@ def add_doctor(group: click.Group) -> None:
 
 
 def doctor(run: Run) -> int:
-    """Check settings, secrets, table, queues, clock, migrations, budget, token and pool Workers.
+    """Check that everything is there, reachable, and as this version needs it.
 
     Changes nothing. Ends with status 2 when a person should look at something.
     """

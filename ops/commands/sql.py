@@ -13,6 +13,7 @@ from shared.domain.budget import Lane
 from shared.domain.tenant import Tenant
 from shared.usecases.context import Control
 from shared.usecases.overviews import show_tenant
+from shared.usecases.owned_databases import owned_database
 
 __all__ = ["add_sql"]
 
@@ -21,11 +22,12 @@ def add_sql(group: click.Group) -> None:
     """Add the command to a group."""
     options = click.option("--write", is_flag=True, help="Let the SQL change the database.")
     statement = click.argument("statement", metavar="SQL")
+    name = click.option("--database", "name", metavar="NAME", help="A detached copy of its own.")
     tenant = click.argument("tenant_id", metavar="TENANT")
-    command(group, "sql")(tenant(statement(options(sql))))
+    command(group, "sql")(tenant(statement(name(options(sql)))))
 
 
-def sql(run: Run, tenant_id: str, statement: str, write: bool) -> None:
+def sql(run: Run, tenant_id: str, statement: str, name: str | None, write: bool) -> None:
     """Run SQL on a tenant's database and print the rows.
 
     Without --write it is one statement that only reads, judged by SQLite itself on a copy of the
@@ -34,16 +36,20 @@ def sql(run: Run, tenant_id: str, statement: str, write: bool) -> None:
     """
     control = run.deployment.parts.control
     tenant = show_tenant(control, tenant_id).tenant
-    if tenant.database_id is None:
-        raise Failed(f"{tenant_id} is {tenant.status} and has no database")
+    if name is not None:
+        uuid = owned_database(control, tenant_id, name).database_id
+    else:
+        uuid = tenant.database_id
+    if uuid is None:
+        raise Failed(f"{tenant_id} is {tenant.status} and has no database {name or ''}".rstrip())
     d1 = run.deployment.parts.outside.cloudflare().on(Lane.REPAIR).d1
     if write:
         _write_down(control, tenant, run.deployment.trace)
-        results = d1.query(tenant.database_id, statement)
+        results = d1.query(uuid, statement)
     else:
-        schema = d1.query(tenant.database_id, SCHEMA_QUERY, read_only=True)[0].results
+        schema = d1.query(uuid, SCHEMA_QUERY, read_only=True)[0].results
         reading = only_reads(statement, schema)
-        results = d1.query(tenant.database_id, reading, read_only=True)
+        results = d1.query(uuid, reading, read_only=True)
     _print(run, results, write=write)
 
 

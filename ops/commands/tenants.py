@@ -1,51 +1,26 @@
 """`d1fleet tenants …`: see tenants, and help one along."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
 
 from ops.options import Run, command
+from ops.output import plain
 from ops.program import Failed
-from shared.domain.tenant import Tenant, TenantStatus
+from ops.rows import TENANT_COLUMNS, closeup_row, tenant_row
+from shared.domain.backup import Backup
+from shared.domain.outlook import size_in_words
+from shared.domain.tenant import TenantStatus
 from shared.usecases.operate_tenant import OperateTenant
-from shared.usecases.overviews import history_of, show_tenant
+from shared.usecases.overviews import history_of
 from shared.usecases.overviews import tenants as all_tenants
+from shared.usecases.tenant_closeup import tenant_closeup
 
 __all__ = ["tenants"]
 
-COLUMNS: Final = {
-    "tenant_id": "tenant",
-    "status": "status",
-    "class": "class",
-    "database_name": "database",
-    "shard": "shard",
-    "schema_version": "schema",
-    "created_at": "created",
-    "reason": "reason",
-}
+SHOWN_FIRST: Final = ("tenant_id", "status", "what", "word", "next", "next_at")
 HISTORY: Final = {"at": "when", "who": "who", "what": "what", "why": "why", "call": "call"}
-
-
-def row_of(tenant: Tenant) -> dict[str, Any]:
-    """Return what scripts see of a tenant."""
-    return {
-        "tenant_id": tenant.tenant_id,
-        "status": str(tenant.status),
-        "reason": tenant.reason,
-        "class": tenant.class_,
-        "database_id": tenant.database_id,
-        "database_name": tenant.database_name,
-        "binding": tenant.binding,
-        "shard": tenant.shard,
-        "schema_version": tenant.schema_version,
-        "display_name": tenant.display_name,
-        "provider": tenant.provider,
-        "episode": tenant.episode,
-        "grace_ends_at": tenant.grace_ends_at,
-        "created_at": tenant.created_at,
-        "updated_at": tenant.updated_at,
-        "status_since": tenant.status_since,
-    }
 
 
 @click.group()
@@ -64,22 +39,39 @@ def tenants() -> None:
 def list_(run: Run, statuses: tuple[str, ...]) -> None:
     """List all tenants, the oldest first."""
     found = all_tenants(run.deployment.parts.control, *(TenantStatus(each) for each in statuses))
-    run.output.rows([row_of(tenant) for tenant in found], COLUMNS, empty="no tenants")
+    run.output.rows([tenant_row(tenant) for tenant in found], TENANT_COLUMNS, empty="no tenants")
 
 
 @command(tenants, "show")
 @click.argument("tenant_id", metavar="TENANT")
 def show(run: Run, tenant_id: str) -> None:
-    """Show one tenant and its database."""
-    view = show_tenant(run.deployment.parts.control, tenant_id)
-    database: dict[str, Any] = {}
-    if view.database is not None:
-        database = {
-            "database_status": str(view.database.status),
-            "database_reason": view.database.reason,
-            "database_created_at": view.database.created_at,
-        }
-    run.output.thing(row_of(view.tenant) | database)
+    """Show what a tenant is, on whose word, and what happens next and when."""
+    seen = tenant_closeup(run.deployment.parts.control, tenant_id)
+    row = closeup_row(seen)
+    if run.output.as_json:
+        run.output.thing(row)
+        return
+    last = seen.last_backup
+    told = {
+        "last_backup": _in_words(last) if last else None,
+        "subscriptions": "; ".join(_subscription(each) for each in row["subscriptions"]),
+        "copies": ", ".join(copy["database_name"] for copy in row["copies"]),
+        "receipts": f"{len(seen.receipts)}, see --json" if seen.receipts else None,
+    }
+    shown = {name: value for name, value in (row | told).items() if value not in {None, "", False}}
+    labels = {name: name.replace("_", " ") for name in (*SHOWN_FIRST, *row) if name in shown}
+    run.output.thing(shown, labels)
+
+
+def _subscription(row: Mapping[str, Any]) -> str:
+    ends = f", ends {plain(row['ends_at'])}" if row["ends_at"] else ""
+    return f"{row['provider']} {row['subscription_id']} {row['standing'] or 'unknown'}{ends}"
+
+
+def _in_words(backup: Backup) -> str:
+    kept = f", kept until {plain(backup.keep_until)}" if backup.keep_until else ""
+    size = size_in_words(backup.size)
+    return f"{backup.backup_id}, {plain(backup.created_at)}, {size}, proven{kept}"
 
 
 @command(tenants, "history")
@@ -103,7 +95,7 @@ def provision(run: Run, tenant_id: str, class_: str | None, display_name: str | 
     tenant = OperateTenant(deployment.parts.control).provision(
         tenant_id, class_=class_, display_name=display_name, trace=deployment.trace
     )
-    run.output.result(row_of(tenant), f"{tenant.tenant_id} is {tenant.status}")
+    run.output.result(tenant_row(tenant), f"{tenant.tenant_id} is {tenant.status}")
 
 
 @command(tenants, "retry")
@@ -121,7 +113,7 @@ def retry(run: Run, tenant_ids: tuple[str, ...], failed: bool) -> None:
     if failed:
         tenant_ids = tuple(t.tenant_id for t in all_tenants(control, TenantStatus.FAILED))
     operate = OperateTenant(control)
-    done = [row_of(operate.retry(tenant_id, deployment.trace)) for tenant_id in tenant_ids]
+    done = [tenant_row(operate.retry(tenant_id, deployment.trace)) for tenant_id in tenant_ids]
     if any(row["status"] == TenantStatus.FAILED for row in done):
         raise Failed("a tenant failed again at once: see `d1fleet tenants list --status failed`")
-    run.output.rows(done, COLUMNS, empty="no tenant has failed")
+    run.output.rows(done, TENANT_COLUMNS, empty="no tenant has failed")

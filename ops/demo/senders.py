@@ -1,6 +1,7 @@
-"""The outsiders of the demo: an auth provider that sends webhooks, and users of the sample app."""
+"""The outsiders of the demo: auth and billing providers with their webhooks, users of the app."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,15 @@ import httpx
 
 from shared.router.signing import signed_headers
 
-__all__ = ["Answer", "AuthProvider", "Cloudflare", "DemoFailed", "SampleApp", "wait_for"]
+__all__ = [
+    "Answer",
+    "AuthProvider",
+    "BillingProvider",
+    "Cloudflare",
+    "DemoFailed",
+    "SampleApp",
+    "wait_for",
+]
 
 PATIENCE: Final = 60.0
 
@@ -95,6 +104,30 @@ class AuthProvider:
 
 
 @dataclass(frozen=True)
+class BillingProvider:
+    """Send billing events in the documented shape, signed as Standard Webhooks."""
+
+    http: httpx.Client
+    url: str
+    secret: str
+
+    def send(self, type_: str, tenant_id: str, **data: Any) -> Answer:
+        """Send one event of what happens now."""
+        now = datetime.now(UTC)
+        document = {
+            "type": type_,
+            "timestamp": now.isoformat(),
+            "data": {"tenant_id": tenant_id, **data},
+        }
+        body = json.dumps(document)
+        signed = signed_headers(self.secret, body.encode(), now, f"msg_{secrets.token_hex(8)}")
+        answer = self.http.post(
+            self.url, content=body, headers={**signed, "content-type": "application/json"}
+        )
+        return Answer(answer.status_code, answer.json())
+
+
+@dataclass(frozen=True)
 class SampleApp:
     """Use the sample app, as a tenant's users do."""
 
@@ -108,6 +141,10 @@ class SampleApp:
     def is_live(self, tenant_id: str) -> bool:
         """Say whether the tenant's database answers."""
         return self.notes(tenant_id).status_code == 200
+
+    def is_suspended(self, tenant_id: str) -> bool:
+        """Say whether the app asks for payment: `TenantSuspended`."""
+        return self.notes(tenant_id).status_code == 402
 
     def write(self, tenant_id: str, text: str) -> None:
         """Write a note.
@@ -130,6 +167,14 @@ class Cloudflare:
 
     http: httpx.Client
     control_url: str
+    account_url: str
+    token: str
+
+    def has_database(self, uuid: str) -> bool:
+        """Say whether there is a D1 database of this uuid."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = self.http.get(f"{self.account_url}/d1/database/{uuid}", headers=headers)
+        return answer.status_code == 200
 
     def calls(self) -> int:
         """Return how many API calls were made so far."""

@@ -2,8 +2,7 @@
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,35 +11,40 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from ops.demo.senders import AuthProvider, Cloudflare, DemoFailed, SampleApp, wait_for
+from ops.demo.leaving import Leaving
+from ops.demo.senders import (
+    AuthProvider,
+    BillingProvider,
+    Cloudflare,
+    DemoFailed,
+    SampleApp,
+    wait_for,
+)
+from ops.demo.telling import Row, Teller
+from shared.usecases.context import Control
+from shared.usecases.overviews import pool_rows
 
-__all__ = ["Row", "Story"]
+__all__ = ["Story"]
 
 WARM: Final = ("org_acme", "org_globex", "org_initech")
 COLD: Final = "org_umbrella"
 
 
 @dataclass
-class Row:
-    """Hold what a tenant's signup took, in seconds from the webhook's sending."""
-
-    tenant_id: str
-    path: str
-    answered: float
-    live: float
-    calls: str
-
-
-@dataclass
 class Story:
-    """Tell the demo on a running stack; `ready` returns how many databases its pool has."""
+    """Tell the demo on a running stack; `control` sees what its functions see."""
 
     console: Console
     stack: Mapping[str, Any]
-    ready: Callable[[], int]
+    control: Control
     rows: list[Row] = field(default_factory=list)
 
-    def tell(self) -> None:
+    @property
+    def tell(self) -> Teller:
+        """Return what tells each step."""
+        return Teller(self.console)
+
+    def __call__(self) -> None:
         """Go through all of it.
 
         Raises:
@@ -53,31 +57,41 @@ class Story:
                 self.stack["secrets"]["auth/clerk"],
             )
             app = SampleApp(http, self.stack["app_url"])
-            cloudflare = Cloudflare(http, self.stack["cloudflare"]["control_url"])
+            billing = BillingProvider(
+                http,
+                f"{self.stack['webhooks_url']}/webhooks/billing/standard",
+                self.stack["secrets"]["billing/standard"],
+            )
+            place = self.stack["cloudflare"]
+            account_url = f"{place['base_url']}/accounts/{place['account_id']}"
+            cloudflare = Cloudflare(http, place["control_url"], account_url, place["api_token"])
             self._pool(cloudflare)
             self._warm(auth, app, cloudflare)
             self._refused(auth, app)
             self._cold(auth, app, cloudflare)
             self._isolated(app)
+            Leaving(self.tell, self.control, auth, billing, app, cloudflare, self.rows)()
             self._summary()
 
     def _pool(self, cloudflare: Cloudflare) -> None:
-        with self._step("The pool fills: three databases created, bound, migrated, seen live"):
-            wait_for("three ready databases", lambda: self.ready() >= len(WARM))
-        self._note(f"{cloudflare.calls()} Cloudflare calls so far, the fleet's own set-up included")
+        with self.tell.step("The pool fills: three databases created, bound, migrated, seen live"):
+            wait_for("three ready databases", lambda: self._ready() >= len(WARM))
+        self.tell.note(
+            f"{cloudflare.calls()} Cloudflare calls so far, the fleet's own set-up included"
+        )
 
     def _warm(self, auth: AuthProvider, app: SampleApp, cloudflare: Cloudflare) -> None:
-        self.console.rule("Cloudflare's API goes down: every call is answered 503")
+        self.tell.rule("Cloudflare's API goes down: every call is answered 503")
         cloudflare.go_down()
         acme, globex, initech = WARM
-        with self._step(f"{acme} signs up, and the provider delivers the event three times"):
+        with self.tell.step(f"{acme} signs up, and the provider delivers the event three times"):
             self._signup(auth, app, acme, "organization.created", f"msg_{acme}", "0 (API down)")
             for _ in range(2):
                 auth.send("organization.created", acme, event_id=f"msg_{acme}").expect(
                     200, status="duplicate"
                 )
         for tenant_id in (globex, initech):
-            with self._step(f"{tenant_id} signs up, its events in the wrong order"):
+            with self.tell.step(f"{tenant_id} signs up, its events in the wrong order"):
                 kind = "organization.updated"
                 self._signup(auth, app, tenant_id, kind, f"msg_u_{tenant_id}", "0 (API down)")
                 before = datetime.now(UTC) - timedelta(minutes=1)
@@ -87,12 +101,12 @@ class Story:
                     event_id=f"msg_c_{tenant_id}",
                     updated_at=before,
                 ).expect(200, status="accepted")
-        with self._step("Each writes a note and reads it through env.DB_POOL.get(tenantId)"):
+        with self.tell.step("Each writes a note and reads it through env.DB_POOL.get(tenantId)"):
             for tenant_id in WARM:
                 app.write(tenant_id, f"only {tenant_id} may read this")
 
     def _refused(self, auth: AuthProvider, app: SampleApp) -> None:
-        with self._step("Somebody forges a signup: 401, nothing stored"):
+        with self.tell.step("Somebody forges a signup: 401, nothing stored"):
             forged = "whsec_" + base64.b64encode(b"not the provider's secret...").decode()
             auth.send(
                 "organization.created", "org_mallory", event_id="msg_forged", secret=forged
@@ -101,16 +115,16 @@ class Story:
                 raise DemoFailed("a forged signup became a tenant")
 
     def _cold(self, auth: AuthProvider, app: SampleApp, cloudflare: Cloudflare) -> None:
-        with self._step(f"{COLD} signs up with the pool empty: pending"):
+        with self.tell.step(f"{COLD} signs up with the pool empty: pending"):
             started = time.monotonic()
             auth.send("organization.created", COLD, event_id=f"msg_{COLD}").expect(
                 200, status="accepted", tenant_status="pending"
             )
             answered = time.monotonic() - started
-        self.console.rule("Cloudflare's API is back")
+        self.tell.rule("Cloudflare's API is back")
         before = cloudflare.calls()
         cloudflare.come_back()
-        with self._step(f"A database is made for {COLD}, and it goes live (the cold path)"):
+        with self.tell.step(f"A database is made for {COLD}, and it goes live (the cold path)"):
             started = time.monotonic()
             wait_for(f"{COLD} live", lambda: app.is_live(COLD))
             live = time.monotonic() - started
@@ -119,7 +133,7 @@ class Story:
         self.rows.append(Row(COLD, "cold", answered, answered + live, f"{calls}, refill included"))
 
     def _isolated(self, app: SampleApp) -> None:
-        with self._step("No tenant sees another's note"):
+        with self.tell.step("No tenant sees another's note"):
             for tenant_id in (*WARM, COLD):
                 if app.read(tenant_id) != [f"only {tenant_id} may read this"]:
                     raise DemoFailed(f"{tenant_id} reads {app.read(tenant_id)}")
@@ -142,21 +156,8 @@ class Story:
         live = time.monotonic() - started
         self.rows.append(Row(tenant_id, "warm", answered, live, calls))
 
-    # Telling
-
-    @contextmanager
-    def _step(self, what: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        except (DemoFailed, httpx.HTTPError):
-            self.console.print(f"[red]✗[/red] {what}")
-            raise
-        seconds = time.monotonic() - started
-        self.console.print(f"[green]✓[/green] {what} [dim]({seconds:.2f} s)[/dim]")
-
-    def _note(self, text: str) -> None:
-        self.console.print(f"  [dim]{text}[/dim]")
+    def _ready(self) -> int:
+        return sum(row.ready for row in pool_rows(self.control))
 
     def _summary(self) -> None:
         table = Table(title="From the webhook to the first answer of the tenant's own database")

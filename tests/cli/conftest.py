@@ -8,6 +8,7 @@ import base64
 import gc
 import json
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,16 +28,24 @@ from local.cloudflare.emulator import Emulator
 from local.serving import Served
 from ops.cli import main
 from shared import wiring
+from shared.aws.backups import BackupStore
+from shared.domain.billing_events import Word
 from shared.domain.database import MAKING, Database, DatabaseStatus
+from shared.domain.links import Hint
 from shared.domain.messages import parse_message
+from shared.domain.subscription import Fact, Standing
+from shared.domain.tenant import Tenant
 from shared.doors import handle
 from shared.observability import Meter
 from shared.settings import Settings
 from shared.usecases.advance_database import AdvanceDatabase
 from shared.usecases.advance_tenant import AdvanceTenant
+from shared.usecases.keep_books import KeepBooks, Said
+from shared.usecases.make_backup import MakeBackup
 from shared.usecases.overviews import PoolRow, pool_rows
 from shared.usecases.publish_worker import PublishWorker
 from shared.usecases.refill_pool import RefillPool
+from shared.usecases.restore_backup import RestoreBackup
 from shared.usecases.sweep import Sweep
 from shared.usecases.worker_code import WorkerCode
 from tests.support.moto import moto_process
@@ -61,12 +70,12 @@ class Ran:
         return json.loads(self.stdout)
 
 
-def run(*arguments: str, **environ: str) -> Ran:
-    """Run the command line in this process."""
+def run(*arguments: str, typed: str | None = None, **environ: str) -> Ran:
+    """Run the command line in this process; `typed` comes from standard input."""
     with warnings.catch_warnings():
         # Connections that a run leaves open are closed by the end of its process.
         warnings.simplefilter("ignore", ResourceWarning)
-        result = CliRunner().invoke(main, list(arguments), env=environ)
+        result = CliRunner().invoke(main, list(arguments), input=typed, env=environ)
         forget_connections()
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -113,6 +122,18 @@ class LambdaDoor:
         return [json.dumps(answer).encode()]
 
 
+def briefly(seconds: float) -> None:
+    """Wait between polls, but not as long as a real export takes."""
+    time.sleep(min(seconds, 0.05))
+
+
+class Silent(Meter):
+    """Write no metrics: standard output is the command's, which may run at the same time."""
+
+    def count(self, name: str, value: float = 1, **dimensions: str) -> None:
+        """Count nothing."""
+
+
 @dataclass
 class Stack:
     """One deployed stack and the folder whose `.d1fleet/stack.json` names it."""
@@ -127,14 +148,19 @@ class Stack:
     clients: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def store(self) -> BackupStore:
+        """The bucket of this stack, as the backup function has it."""
+        return BackupStore(self.aws("s3"), self.settings.bucket_name)
+
+    @property
     def sql(self) -> Path:
         """The folder with the migrations that are pushed."""
         return self.folder / "migrations"
 
     @staticmethod
-    def run(*arguments: str, **environ: str) -> Ran:
-        """Run the command line in this process."""
-        return run(*arguments, **environ)
+    def run(*arguments: str, typed: str | None = None, **environ: str) -> Ran:
+        """Run the command line in this process; `typed` comes from standard input."""
+        return run(*arguments, typed=typed, **environ)
 
     def aws(self, service: str) -> Any:
         """A boto3 client of this stack's AWS."""
@@ -165,6 +191,7 @@ class Stack:
             assert time.monotonic() < end, "the work has not come to its end"
             self._take(self.settings.work_queue_url)
             self._take(self.settings.bind_queue_url)
+            self._take(self.settings.backup_queue_url)
 
     def _take(self, url: str) -> None:
         sqs = self.aws("sqs")
@@ -183,8 +210,10 @@ class Stack:
             "database": AdvanceDatabase(control, outside),
             "pool": RefillPool(control),
             "shard": PublishWorker(control, outside, WorkerCode()),
+            "backup": MakeBackup(control, outside, self.store, self.folder, briefly),
+            "restore": RestoreBackup(control, outside, self.store, briefly),
         }
-        handle(control, Meter("test"), handlers, message)
+        handle(control, Silent("test"), handlers, message)
 
     def pools(self) -> list[PoolRow]:
         """How the pools stand."""
@@ -209,6 +238,32 @@ class Stack:
     def full(self) -> bool:
         return all(row.ready >= row.target and not row.making for row in self.pools())
 
+    def write(self, tenant_id: str, sql: str) -> None:
+        """Have SQL run on a tenant's database."""
+        assert self.run("sql", tenant_id, sql, "--write").status == 0
+
+    def read(self, tenant_id: str, sql: str, *more: str) -> list[Any]:
+        """The values of the first column that SQL gives."""
+        ran = self.run("sql", tenant_id, sql, *more, "--json")
+        assert ran.status == 0, ran.stderr
+        return [next(iter(row.values())) for row in ran.data]
+
+    def gone(self, tenant_id: str, *more: str) -> None:
+        """Have a tenant closed, its database deleted."""
+        assert self.run("tenants", "close", tenant_id, "--grace", "P0D", *more).status == 0
+        self.work(lambda: self.status(tenant_id) == "closed" and self.tenant(tenant_id).settled)
+
+    def billing_says(self, tenant_id: str | None, standing: Standing, **more: Any) -> None:
+        """Have billing say something of a tenant's subscription, or of one of nobody known."""
+        now = self.parts.control.now()
+        fact = Fact(standing=standing, at=now, said=str(standing), **more)
+        hint = None if tenant_id is None else Hint(tenant_id=tenant_id, vouched=True)
+        word = Word(subscription_id=f"sub_{tenant_id}", hint=hint, fact=fact)
+        said = Said("stripe", "test", word, why="a test", trace="test")
+        tenant = KeepBooks(self.parts.control).enter(said).tenant
+        if tenant is not None:
+            self.parts.control.enqueue("tenant", tenant.tenant_id, trace="test")
+
     def active(self, tenant_id: str) -> None:
         """Have a tenant provisioned and live."""
         if self.status(tenant_id) == "active":
@@ -219,6 +274,25 @@ class Stack:
     def status(self, tenant_id: str) -> str:
         tenant = self.parts.control.state.tenant(tenant_id)
         return tenant.status if tenant else "unknown"
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """A tenant that is there."""
+        tenant = self.parts.control.state.tenant(tenant_id)
+        assert tenant is not None
+        return tenant
+
+
+@contextmanager
+def working(stack: Stack) -> Iterator[None]:
+    """The functions work while the block runs."""
+    over = threading.Event()
+    thread = threading.Thread(target=stack.work, args=(over.is_set,))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def secret_for(emulator: Emulator) -> Callable[[str], str]:
@@ -247,6 +321,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 "DATABASE_CLASSES": "weur,eu",
                 "POOL_TARGET": "2",
                 "SHARD_CAPACITY": "200",
+                "ACCESS_SETTLE": "PT1S",
             },
         )
         made = deploy(
@@ -264,27 +339,30 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         (folder / ".d1fleet" / "stack.json").write_text(
             json.dumps({"aws": {"endpoint_url": aws.endpoint_url, "region": "us-east-1"}})
         )
-        with environment(
-            AWS_ENDPOINT_URL=aws.endpoint_url,
-            AWS_ACCESS_KEY_ID="local",
-            AWS_SECRET_ACCESS_KEY="local",
-            AWS_DEFAULT_REGION="us-east-1",
-        ):
+        with environment(**credentials(aws.endpoint_url)):
             parts = wiring.build("test", settings)
-            stack = Stack(
-                folder, emulator, aws.endpoint_url, settings, dict(made.outputs), parts, door
-            )
-            del parts
-            door.answer = stack.sweep
-            yield stack
-            stack.forget()
+        stack = Stack(folder, emulator, aws.endpoint_url, settings, dict(made.outputs), parts, door)
+        del parts
+        door.answer = stack.sweep
+        yield stack
+        stack.forget()
+
+
+def credentials(endpoint_url: str) -> dict[str, str]:
+    """What leads to the stack's AWS, for as long as a test of this folder runs and no longer."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 @pytest.fixture
 def stack(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """The stack, set up, seen from its folder, with the first migration pushed."""
     monkeypatch.chdir(deployed.folder)
-    with environment():
+    with environment(**credentials(deployed.endpoint_url)):
         if deployed.parts.control.fleet.read() is None:
             assert run("init", "--json").status == 0
             assert run("migrations", "push", str(deployed.sql)).status == 0

@@ -61,7 +61,7 @@ def test_a_healthy_fleet_passes_every_check(stack: Any) -> None:
     assert ran.status == 0
     assert {row["check"] for row in ran.data} == {
         *["settings", "secrets", "table", "bucket", "queues", "clock", "migrations", "budget"],
-        *["token", "pool workers", "pools"],
+        *["token", "pool workers", "pools", "breaker", "parked"],
     }
     assert set(ran.data[0]) == {"check", "status", "detail", "advice"}
 
@@ -95,6 +95,37 @@ def test_doctor_finds_what_is_wrong(stack: Any) -> None:
     assert value not in str(found)
     assert found["queues"]["status"] == "warning"
     assert "not what was pushed" in found["migrations"]["detail"]
+
+
+def test_doctor_finds_a_bucket_that_keeps_nothing(stack: Any) -> None:
+    """Without versions no backup can be proven, without a lifecycle none ever goes."""
+    s3, bucket = stack.aws("s3"), stack.settings.bucket_name
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    off, on = ({"Status": status} for status in ("Suspended", "Enabled"))
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=off)
+    s3.delete_bucket_lifecycle(Bucket=bucket)
+    try:
+        found = [row for row in failing(stack) if row["check"] == "bucket"]
+    finally:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=on)
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": rules}
+        )
+    assert [(row["status"], row["detail"].partition(":")[0]) for row in found] == [
+        ("failed", f"{bucket} keeps no versions"),
+        ("warning", f"{bucket} has no lifecycle"),
+    ]
+
+
+def test_doctor_says_that_deletes_are_stopped(stack: Any) -> None:
+    """It is a warning: nothing is lost, but somebody must look."""
+    breaker, table = stack.parts.control.breaker, stack.parts.control.state.table
+    stack.parts.control.state.commit(
+        also=[breaker.open(breaker.read(), "too many", stack.parts.control.now())]
+    )
+    found = {row["check"]: row["detail"] for row in failing(stack)}
+    table.write(Delete({"pk": "BREAKER", "sk": "META"}))
+    assert found["breaker"] == "deletes are stopped: too many"
 
 
 def test_the_budget_is_shown_by_lane(stack: Any) -> None:

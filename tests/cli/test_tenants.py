@@ -9,8 +9,14 @@ pytestmark = pytest.mark.workerd
 
 FIELDS = {
     *["tenant_id", "status", "reason", "class", "database_id", "database_name", "binding", "shard"],
-    *["schema_version", "display_name", "provider", "episode", "grace_ends_at", "created_at"],
+    *["schema_version", "display_name", "provider", "episode", "operator", "operator_at"],
+    *["grace_ends_at", "without_backup", "final_backup_id", "restore_id", "created_at"],
     *["updated_at", "status_since"],
+}
+SHOWN = {
+    *["what", "word", "next", "next_at", "needs_a_person", "entitlement", "subscriptions"],
+    *["database_status", "database_reason", "database_created_at", "last_backup", "copies"],
+    "receipts",
 }
 
 
@@ -35,6 +41,10 @@ def test_a_provisioned_tenant_is_listed_shown_and_remembered(stack: Any) -> None
     shown = stack.run("tenants", "show", "org_warm", "--json").data
     assert {name: shown[name] for name in FIELDS} == row
     assert shown["database_status"] == "claimed"
+    assert set(shown) == FIELDS | SHOWN
+    assert (shown["what"], shown["entitlement"]) == ("served, without a subscription", "free")
+    assert (shown["next"], shown["next_at"], shown["needs_a_person"]) == (None, None, False)
+    assert (shown["last_backup"], shown["copies"], shown["receipts"]) == (None, [], [])
 
     lines = stack.run("tenants", "history", "org_warm", "--json").data
     assert [line["what"] for line in lines] == ["active", "activating"]
@@ -91,6 +101,22 @@ def test_the_table_for_people_has_every_tenant(stack: Any) -> None:
     [line] = [line for line in ran.stdout.splitlines() if "org_one" in line]
     assert "active" in line
     assert stack.run("tenants", "show", "org_one", "--json").data["database_name"] in line
+
+
+def test_one_screen_says_what_happens_next(stack: Any) -> None:
+    """For people: what the tenant is, on whose word, what comes next and when; nothing empty."""
+    stack.active("org_screen")
+    stack.run("tenants", "close", "org_screen", "--grace", "P3D")
+    shown = stack.run("tenants", "show", "org_screen", "--json").data
+    assert shown["what"].startswith("closing: closed by an operator; access is cut")
+    assert shown["next"] == "backup, proof, unbinding, deletion"
+    assert shown["next_at"] == shown["grace_ends_at"]
+    lines = stack.run("tenants", "show", "org_screen").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["tenant", "status", "what", "word"]
+    assert not [line for line in lines if line.rstrip().endswith(" -")]
+    stack.run("tenants", "resume", "org_screen")
+    stack.work(lambda: stack.status("org_screen") == "active")
+    assert stack.run("tenants", "show", "org_screen", "--json").data["word"].startswith("an oper")
 
 
 @pytest.mark.parametrize("verb", ["show", "history", "retry"])

@@ -48,7 +48,7 @@ def test_up_prints_where_everything_is(tmp_path: Path) -> None:
 
 
 def test_demo_prints_what_each_signup_took(tmp_path: Path) -> None:
-    """Three warm rows and a cold one; the story is told on standard error."""
+    """Signups, one that is restored, one that begins anew; the story is on standard error."""
     ended = subprocess.run(
         [PROGRAM, "demo", "--json"],
         cwd=tmp_path,
@@ -60,8 +60,11 @@ def test_demo_prints_what_each_signup_took(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     rows: list[dict[str, Any]] = json.loads(ended.stdout)
-    assert [row["path"] for row in rows] == ["warm", "warm", "warm", "cold"]
+    paths = [row["path"] for row in rows]
+    assert paths == ["warm", "warm", "warm", "cold", "restored", "again"]
     for row in rows:
         assert set(row) == {"tenant_id", "path", "answered", "live", "calls"}
         assert 0 < row["answered"] <= row["live"]
     assert "org_acme" in ended.stderr
+    assert "0 Cloudflare calls for suspending and resuming" in ended.stderr
+    assert "Cloudflare has no such databases any more" in ended.stderr
