@@ -143,7 +143,7 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
             migrations=MigrationStore(table, boto3.client("s3"), settings.bucket_name),
         )
         queues.sent = executioner.happened
-        world = World(control, outside, clock, queues, executioner)
+        world = World(control, outside, clock, queues, executioner, settle=emulator.settle)
         InitFleet(control, outside, time.sleep, lambda _: None)()
         push_migrations(outside.migrations, MIGRATIONS, pushed_by="test", now=clock)
         queues.heap.clear()
