@@ -95,7 +95,7 @@ def plan_restore(
     `database` is the tenant's; `backups` are its own, the newest first; `wanted` is the id of one
     of them, None for the newest proven one.
     """
-    backup = _chosen(tenant, backups, wanted)
+    backup = _chosen(tenant, backups, wanted, now)
     if detached:
         return backup if isinstance(backup, RefuseRestore) else CopyBeside(backup)
     match tenant.status:
@@ -133,10 +133,12 @@ def plan_restore(
 
 
 def _chosen(
-    tenant: Tenant, backups: Sequence[Backup], wanted: str | None
+    tenant: Tenant, backups: Sequence[Backup], wanted: str | None, now: datetime
 ) -> Backup | RefuseRestore:
     """Return the backup that is meant, if it is one that brings the data back."""
     see = f"see `d1fleet backups {tenant.tenant_id}`"
+    # What the bucket let go of must not cost a tenant the database that it has.
+    backups = [each for each in backups if each.keep_until is None or now < each.keep_until]
     if wanted is None:
         proven = (each for each in backups if each.status is BackupStatus.PROVEN)
         return next(proven, RefuseRestore(f"{tenant.tenant_id} has no proven backup: {see}"))

@@ -80,7 +80,7 @@ def wanted(
             case _:
                 assert_never(word)
     served = entitlement.right in {Right.ACTIVE, Right.GRACE}
-    if tenant.removed_at is not None:
+    if tenant.removed_at is not None and not _undone(tenant):
         began = entitlement.began_at
         if not (served and began is not None and began > tenant.removed_at):
             return Target.CLOSED, "deleted at the auth provider"
@@ -102,6 +102,17 @@ def _operators(tenant: Tenant, entitlement: Entitlement) -> OperatorWord | None:
         return None
     newer = (entitlement.said_at, tenant.removed_at)
     return None if any(at is not None and at > said for at in newer) else tenant.operator
+
+
+def _undone(tenant: Tenant) -> bool:
+    """Say whether an operator brought the tenant back after its deletion.
+
+    For good, and not only until billing says the next thing.
+    """
+    said, removed = tenant.operator_at, tenant.removed_at
+    if tenant.operator is not OperatorWord.RESUME or said is None or removed is None:
+        return False
+    return said >= removed
 
 
 def settle(

@@ -71,6 +71,9 @@ class AdvanceDatabase:
                 reason = "ten attempts were cut off: see the logs"
                 again = database.status if database.status in MAKING else None
                 retry_as = _RETRY_AS.get(database.status, again)
+                if database.owner is not None:
+                    self._tell_once(database, "cut off", reason)
+                    database = control.state.database(message.id) or database
                 return self._quarantine(database, reason, message.trace, retry_as=retry_as)
             try:
                 if database.status is DatabaseStatus.DELETING:

@@ -1,7 +1,8 @@
 """Delete a database whose point of no return is passed, and close its tenant with it.
 
-Only ever called for a record that says `deleting`, which one transaction alone can write: the one
-of `tear_down` that has the proof, the breaker and the tenant's closing as its conditions.
+Only ever called for a record that says `deleting`. Two transactions write that: the one of
+`tear_down` that has the proof, the breaker and the tenant's closing as its conditions, and an
+operator's typed word for a copy that nobody uses.
 """
 
 import logging

@@ -80,6 +80,15 @@ def test_a_deletion_is_undone_by_a_subscription_that_began_after_it() -> None:
     assert target(gone, rights(Right.SUSPENDED, said=99, began_at=at(11))) is Target.CLOSED
 
 
+def test_an_operator_undoes_a_deletion_for_good() -> None:
+    """The next renewal of an old subscription does not close the tenant again; an end does."""
+    back = tenant(removed_at=at(10), operator=W.RESUME, operator_at=at(20))
+    assert target(back, rights(Right.ACTIVE, said=99, began_at=at(5))) is Target.SERVED
+    assert target(back, rights(Right.ENDED, said=99)) is Target.CLOSED
+    again = tenant(removed_at=at(30), operator=W.RESUME, operator_at=at(20))
+    assert target(again, rights(Right.ACTIVE, said=99, began_at=at(5))) is Target.CLOSED
+
+
 @pytest.mark.parametrize("status", sorted(set(S) - {S.CLOSING, S.CLOSED}))
 def test_whoever_should_be_closed_closes_with_its_grace(status: TenantStatus) -> None:
     """The grace counts from now, the tenant's own goes before the fleet's."""
