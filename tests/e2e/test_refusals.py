@@ -147,6 +147,8 @@ def test_a_signed_event_with_a_forbidden_id_becomes_a_dead_letter(
     letter = running.aws("s3").get_object(Bucket=bucket, Key=kept)["Body"].read()
     assert letter.decode() == body
     running.cli("reconcile", "--sweep")
-    (alert,) = wait_until("the alert", alerts)
-    assert alert["Subject"].startswith("[FIRING] webhook_dead_lettered")
+    # The sweep also sends what other tests of this stack gave cause for.
+    subject = "[FIRING] webhook_dead_lettered"
+    about_it = lambda: [each for each in alerts() if each["Subject"].startswith(subject)]  # noqa: E731
+    (alert,) = wait_until("the alert", about_it)
     assert tenant_id not in alert["Message"]
