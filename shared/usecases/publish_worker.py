@@ -61,7 +61,6 @@ from shared.usecases.worker_code import WorkerCode
 __all__ = ["PublishWorker"]
 
 STEPS: Final = 8
-DIRECTORY: Final = "D1FLEET_DIRECTORY"
 FLEET_UID: Final = "D1FLEET_FLEET_UID"
 ASK_AGAIN: Final = 1.0
 ASK_AT_LEAST: Final = 60.0
