@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -7,6 +8,12 @@ import pytest
 
 from local.aws import backends
 from tests.support.moto import moto_process
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of every garbage collection: it is large, and it stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

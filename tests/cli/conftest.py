@@ -52,6 +52,8 @@ from tests.support.moto import moto_process
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cli-test"
+PAUSE = 0.05
+"""Seconds between looks at empty queues: each one costs the moto process as much as a message."""
 ADMIN = "whsec_" + base64.b64encode(b"a" * 32).decode()
 NOTES = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
 
@@ -189,16 +191,21 @@ class Stack:
         end = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < end, "the work has not come to its end"
-            self._take(self.settings.work_queue_url)
-            self._take(self.settings.bind_queue_url)
-            self._take(self.settings.backup_queue_url)
+            urls = (
+                self.settings.work_queue_url,
+                self.settings.bind_queue_url,
+                self.settings.backup_queue_url,
+            )
+            if not sum(self._take(url) for url in urls):
+                time.sleep(PAUSE)
 
-    def _take(self, url: str) -> None:
+    def _take(self, url: str) -> int:
         sqs = self.aws("sqs")
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
         for message in found.get("Messages", ()):
             self._deliver(parse_message(message["Body"]), url)
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(found.get("Messages", ()))
 
     def _deliver(self, message: Any, url: str) -> None:
         control, outside = self.parts.control, self.parts.outside
@@ -344,6 +351,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = Stack(folder, emulator, aws.endpoint_url, settings, dict(made.outputs), parts, door)
         del parts
         door.answer = stack.sweep
+        gc.freeze()  # each run of the command line collects what it left, and not all of this
         yield stack
         stack.forget()
 
