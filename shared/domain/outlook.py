@@ -168,6 +168,9 @@ def _active(tenant: Tenant, given: Circumstances, word: str) -> Outlook:
             pass
         case _:
             assert_never(target)
+    if given.restore is not None and not given.restore.settled:
+        then = f"backup {given.restore.backup_id} takes the place of its data, once it is proven"
+        return Outlook("served as before, while a backup is restored beside it", word, then)
     if _operator_counts(tenant, entitlement):
         return Outlook("served, on an operator's word", word)
     match entitlement.right:

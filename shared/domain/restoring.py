@@ -5,7 +5,7 @@
     closed, failed without its database ─▶ a fresh database gets the backup; the tenant waits
     closing ─▶ resumed: its own database is still there; past the point of no return its proof is
     active, suspended ─┬─ detached ─▶ a copy beside it, bound to nothing, to be looked at
-                       └─ replace ──▶ the copy takes its place; what it had stays, detached
+                       └─ replace ──▶ proven, the copy takes its place; what it had stays, detached
 
 What it had is never deleted here: whoever restores may have chosen the wrong backup.
 """
@@ -15,28 +15,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
 
-from shared.domain.backup import Backup, BackupStatus
+from shared.domain.backup import Backup, BackupStatus, Restore
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 
 __all__ = [
+    "AwaitTenant",
     "BringBack",
     "CopyBeside",
+    "IsSwapped",
     "IsUnderWay",
     "RefuseRestore",
+    "Replace",
     "RestoreAction",
     "Resume",
+    "Swap",
+    "SwapAction",
     "plan_restore",
+    "plan_swap",
 ]
 
 
 @dataclass(frozen=True)
 class BringBack:
-    """Restore the backup; the tenant waits for it as `pending`, its `replaced` one is put aside."""
+    """Restore the backup; the tenant waits for it as `pending`."""
 
     backup: Backup
     pending: Tenant
-    replaced: Database | None = None
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Restore the backup beside what the tenant has; it takes its place once it is proven."""
+
+    backup: Backup
+    replaced: Database
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,28 @@ class RefuseRestore:
     reason: str
 
 
-RestoreAction: TypeAlias = BringBack | CopyBeside | Resume | IsUnderWay | RefuseRestore
+RestoreAction: TypeAlias = BringBack | Replace | CopyBeside | Resume | IsUnderWay | RefuseRestore
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The tenant waits from now on as `pending`, and what it had is put `aside`."""
+
+    pending: Tenant
+    aside: Database
+
+
+@dataclass(frozen=True)
+class AwaitTenant:
+    """Its tenant is on its way to be served: let it arrive first."""
+
+
+@dataclass(frozen=True)
+class IsSwapped:
+    """Nothing is in the place that the restored database takes."""
+
+
+SwapAction: TypeAlias = Swap | AwaitTenant | IsSwapped | RefuseRestore
 
 _GONE: Final = frozenset(
     {DatabaseStatus.DELETED, DatabaseStatus.QUARANTINED, DatabaseStatus.DETACHED}
@@ -78,6 +112,8 @@ _CLOSING_IS_OVER: Final[dict[str, Any]] = {
     "past_no_return": False,
     "final_backup_id": None,
 }
+
+_REPLACED: Final = frozenset({TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED})
 
 
 def plan_restore(
@@ -106,7 +142,7 @@ def plan_restore(
                 f"{tenant.tenant_id} is closing and still has its database: `d1fleet tenants resume"
                 f" {tenant.tenant_id}` first, then restore with --replace"
             )
-        case TenantStatus.PENDING if tenant.restore_id is not None:
+        case _ if tenant.restore_id is not None and _waits(tenant, replace):
             return IsUnderWay(tenant.restore_id)
         case TenantStatus.PENDING if tenant.wants_restore:
             return Resume()  # past the point of no return: its proof is restored without this word
@@ -130,6 +166,11 @@ def plan_restore(
             return _instead(tenant, database, backup, now)
         case _:
             assert_never(tenant.status)
+
+
+def _waits(tenant: Tenant, replace: bool) -> bool:
+    """Say whether a tenant with a restore waits for it, or is served until it is proven."""
+    return tenant.status is TenantStatus.PENDING or (replace and tenant.database_ulid is not None)
 
 
 def _chosen(
@@ -163,15 +204,13 @@ def _back(
     )
 
 
-def _waiting(tenant: Tenant, now: datetime) -> Tenant:
+def _waiting(tenant: Tenant, now: datetime, *, asked_at: datetime | None = None) -> Tenant:
     """Return the tenant as it waits for its data; that it comes back is the operator's word."""
+    word: dict[str, Any] = {"operator": OperatorWord.RESUME, "operator_at": asked_at or now}
+    if asked_at is not None and tenant.operator_at is not None and asked_at < tenant.operator_at:
+        word = {}  # an operator said something newer than the restore
     return tenant.without_database(
-        now,
-        **_CLOSING_IS_OVER,
-        reason=None,
-        operator=OperatorWord.RESUME,
-        operator_at=now,
-        returning="restored",
+        now, **_CLOSING_IS_OVER, **word, reason=None, returning="restored"
     )
 
 
@@ -181,8 +220,32 @@ def _instead(
     if database is None or database.status in _GONE:
         return BringBack(backup, _waiting(tenant, now))
     if database.status is DatabaseStatus.CLAIMED:
-        return BringBack(backup, _waiting(tenant, now), database)
+        return Replace(backup, database)
     return RefuseRestore(
         f"the database {database.name} is {database.status}, on its way back from a closing: try "
         "again in a minute"
     )
+
+
+def plan_swap(
+    tenant: Tenant | None, replaced: Database | None, restore: Restore, now: datetime
+) -> SwapAction:
+    """Say what comes next for a proven restore that takes the place of what its tenant has.
+
+    Only now is the tenant cut off: a backup that can't be restored must cost it nothing.
+    """
+    if tenant is None or tenant.restore_id != restore.restore_id:
+        return IsSwapped()  # nobody waits for it; that is found out when it is given back
+    if tenant.database_ulid != restore.replaces or replaced is None:
+        return IsSwapped()
+    if tenant.status is TenantStatus.ACTIVATING:
+        return AwaitTenant()
+    if tenant.status not in _REPLACED:
+        return RefuseRestore(
+            f"{tenant.tenant_id} is {tenant.status} by now and keeps the database that it has"
+        )
+    if replaced.status is not DatabaseStatus.CLAIMED:
+        return RefuseRestore(f"the database {replaced.name}, to be replaced, is {replaced.status}")
+    reason = "a restore took its place; its data is as it was"
+    aside = replaced.moved(DatabaseStatus.DETACHED, now, reason=reason)
+    return Swap(_waiting(tenant, now, asked_at=restore.created_at), aside)

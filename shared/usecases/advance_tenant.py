@@ -182,7 +182,7 @@ class AdvanceTenant:
         if backup is None:
             raise Permanent(f"the record of backup {action.backup_id} is gone: restore the table")
         pending = tenant.changed(control.now())
-        request_restore(control, tenant, backup, pending=pending, trace=trace)
+        request_restore(control, tenant, backup, waiting=pending, trace=trace)
         return control.state.tenant(tenant.tenant_id) or pending
 
     def _await_restore(self, tenant: Tenant, trace: str) -> Outcome:

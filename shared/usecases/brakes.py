@@ -16,6 +16,7 @@ __all__ = [
     "STOPPED_WAIT",
     "DeletesStopped",
     "confirm_deletes",
+    "count_delete",
     "due_deletes",
     "note_departure",
     "take_delete",
@@ -65,6 +66,21 @@ def take_delete(control: Control) -> Put:
         case Trip(reason=reason):
             _open(control, breaker, reason)
             raise DeletesStopped(reason)
+
+
+def count_delete(control: Control) -> Put:
+    """Return the write that counts a delete that a person asked for by name.
+
+    That person's word is what an open breaker waits for, so it opens none: but while one is open
+    nothing goes.
+
+    Raises:
+        DeletesStopped: the breaker is open.
+    """
+    breaker = control.breaker.read()
+    if breaker.reason is not None:
+        raise DeletesStopped(breaker.reason)
+    return control.breaker.count(breaker, control.now())
 
 
 def due_deletes(control: Control, *, most: int) -> int:

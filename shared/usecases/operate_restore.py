@@ -8,26 +8,27 @@ import logging
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from shared.aws.items import Change, slot_update
-from shared.aws.table import Write
-from shared.domain.backup import Restore
+from shared.aws.items import Change
+from shared.domain.backup import Backup, Restore
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.restoring import (
     BringBack,
     CopyBeside,
     IsUnderWay,
     RefuseRestore,
+    Replace,
     Resume,
     plan_restore,
 )
 from shared.domain.tenant import Tenant
 from shared.errors import Conflict, Permanent, Transient
-from shared.usecases.brakes import take_delete
+from shared.usecases.brakes import count_delete
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.overviews import show_tenant
 from shared.usecases.owned_databases import owned_database
 from shared.usecases.request_restore import request_restore
+from shared.usecases.turn_out import turn_out
 
 __all__ = ["Asked", "OperateRestore"]
 
@@ -64,7 +65,8 @@ class OperateRestore:
         """Bring a tenant's data back from a backup, the newest proven one unless one is named.
 
         A closing tenant is resumed. With `detached` the backup goes into a database that nobody
-        uses; with `replace` it takes the place of what a live tenant has, which stays, detached.
+        uses; with `replace` it takes the place of what a live tenant has once it is proven; until
+        then the tenant is served as before, and what it had stays, detached.
         """
         for _ in range(RACES):
             try:
@@ -78,8 +80,8 @@ class OperateRestore:
     def drop(self, tenant_id: str, name: str, *, trace: str) -> Database:
         """Delete a database that a tenant does not use, on the operator's word; return its record.
 
-        Detached and quarantined ones, copies that is. It passes the breaker, as every delete does;
-        one that is being deleted already is only woken.
+        Detached and quarantined ones, copies that is. The breaker counts it and, when open, stops
+        it; one that is being deleted already is only woken.
         """
         for _ in range(RACES):
             database = self._unused(tenant_id, name)
@@ -113,9 +115,9 @@ class OperateRestore:
             aside = database.moved(DatabaseStatus.DETACHED, now)
         after = aside.moved(DatabaseStatus.DELETING, now, reason=None, retry_as=None)
         line = control.line("deleting", why="an operator's word", trace=trace)
-        unbound = self._unbinding(database)
+        unbound = turn_out(control, database)
         change = Change(database, after, line)
-        control.state.commit(change, also=[take_delete(control), *unbound])
+        control.state.commit(change, also=[count_delete(control), *unbound])
         if unbound:
             control.queues.wake(database.shard, trace)
         return after
@@ -144,60 +146,26 @@ class OperateRestore:
                 return Asked(tenant, self._woken(tenant, restore_id, trace))
             case CopyBeside(backup=backup):
                 return Asked(tenant, request_restore(control, tenant, backup, trace=trace))
-            case BringBack():
-                return self._bring_back(tenant, action, trace)
+            case BringBack(backup=backup, pending=pending):
+                return self._asked(tenant, backup, pending, None, trace)
+            case Replace(backup=backup, replaced=replaced):
+                as_it_is = tenant.noted(control.now())
+                return self._asked(tenant, backup, as_it_is, replaced.ulid, trace)
             case _:
                 assert_never(action)
 
-    def _bring_back(self, tenant: Tenant, action: BringBack, trace: str) -> Asked:
-        control, replaced = self.control, action.replaced
-        with_it: list[Change] = []
-        also: list[Write] = []
-        if replaced is not None:
-            reason = "a restore took its place; its data is as it was"
-            line = control.line("detached", why=reason, trace=trace)
-            aside = replaced.moved(DatabaseStatus.DETACHED, control.now(), reason=reason)
-            with_it.append(Change(replaced, aside, line))
-            also += self._unbinding(replaced)
+    def _asked(
+        self, tenant: Tenant, backup: Backup, waiting: Tenant, replaces: str | None, trace: str
+    ) -> Asked:
+        control = self.control
         restore = request_restore(
-            control,
-            tenant,
-            action.backup,
-            pending=action.pending,
-            replaces=replaced.ulid if replaced else None,
-            with_it=with_it,
-            also=also,
-            trace=trace,
+            control, tenant, backup, waiting=waiting, replaces=replaces, trace=trace
         )
         self._woken(tenant, restore.restore_id, trace)
         return Asked(show_tenant(control, tenant.tenant_id).tenant, restore)
 
     def _woken(self, tenant: Tenant, restore_id: str, trace: str) -> Restore | None:
         """Wake all who have a part in a restore: whoever asked first may have died before that."""
-        control = self.control
-        restore = control.state.restore(restore_id)
-        enqueue_quietly(control, "restore", restore_id, trace=trace)
-        # Until the directory knows, the app still reaches what is being replaced.
-        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
-        replaced = (
-            control.state.database(restore.replaces) if restore and restore.replaces else None
-        )
-        if replaced is not None:
-            control.queues.wake(replaced.shard, trace)
-        return restore
-
-    def _unbinding(self, database: Database) -> list[Write]:
-        """Return the write that has a database unbound, if it is bound."""
-        slot = self.control.state.slot(database.shard, database.ulid)
-        if slot is None or slot.leaving:
-            return []
-        return [
-            slot_update(
-                database.shard,
-                database.ulid,
-                expected={"leaving": False},
-                leaving=True,
-                gone=False,
-                left_generation=None,
-            )
-        ]
+        enqueue_quietly(self.control, "restore", restore_id, trace=trace)
+        enqueue_quietly(self.control, "tenant", tenant.tenant_id, trace=trace)
+        return self.control.state.restore(restore_id)

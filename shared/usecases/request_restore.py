@@ -1,6 +1,5 @@
 """Ask for a restore: its record, and that of the fresh database, before anything is created."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from shared.aws.items import Change, new_ulid, slot_put
@@ -23,17 +22,15 @@ def request_restore(
     tenant: Tenant,
     backup: Backup,
     *,
-    pending: Tenant | None = None,
+    waiting: Tenant | None = None,
     replaces: str | None = None,
-    with_it: Sequence[Change] = (),
-    also: Sequence[Write] = (),
     trace: str = "",
 ) -> Restore:
     """Write down that a backup is wanted in a fresh database, and wake who does it.
 
-    `pending` is the tenant as it waits for it (its `restore_id` is set here); without it the
+    `waiting` is the tenant as it waits for it (its `restore_id` is set here); without it the
     database is detached: nobody waits, it is there to be looked at. `replaces` is the database that
-    the tenant has until then; `with_it` and `also` are written in the same transaction.
+    the tenant has until then.
 
     Raises:
         Permanent: the backup is another tenant's, or was not proven.
@@ -63,15 +60,15 @@ def request_restore(
         status=RestoreStatus.WANTED,
         database_ulid=ulid,
         replaces=replaces,
-        detached=pending is None,
+        detached=waiting is None,
         **times,
     )
     line = control.line("restore wanted", why=f"backup {backup.backup_id}", trace=trace)
-    changes = [Change(None, database, line), Change(None, restore, line), *with_it]
-    writes = list(also)
-    if pending is not None:
-        waits: dict[str, Any] = dict(pending) | {"restore_id": restore.restore_id}
-        changes.append(Change(tenant, type(pending).model_validate(waits), line))
+    changes = [Change(None, database, line), Change(None, restore, line)]
+    writes: list[Write] = []
+    if waiting is not None:
+        waits: dict[str, Any] = dict(waiting) | {"restore_id": restore.restore_id}
+        changes.append(Change(tenant, type(waiting).model_validate(waits), line))
         writes += [
             Pools.take_slots(room.script, 1, control.settings.shard_capacity),
             slot_put(room.script, Slot(ulid=ulid, binding=binding_name(ulid))),

@@ -2,7 +2,7 @@
 
 ::
 
-    wanted ─▶ created on D1 ─▶ importing ─▶ proven ─▶ (the one it replaces seen gone) ─▶ bound: done
+    wanted ─▶ created on D1 ─▶ importing ─▶ proven ─▶ (what it replaces is gone) ─▶ bound: done
                                               └─▶ detached: done
 
 The record comes first, the name settles a create whose answer was lost, and what a database holds
@@ -22,6 +22,8 @@ from shared.domain.budget import Lane
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.messages import Message
 from shared.domain.outcomes import Done, GaveUp, Outcome
+from shared.domain.restoring import AwaitTenant, IsSwapped, RefuseRestore, Swap, plan_swap
+from shared.domain.tenant import Tenant
 from shared.domain.worker import Slot
 from shared.errors import OutcomeUnknown, Permanent
 from shared.usecases.alerts import alert_put
@@ -31,6 +33,7 @@ from shared.usecases.import_dump import ImportDump
 from shared.usecases.long_attempts import BUSY, long_attempt
 from shared.usecases.outside import Outside
 from shared.usecases.reach_database import reach_over_rest
+from shared.usecases.turn_out import turn_out
 
 __all__ = ["RestoreBackup"]
 
@@ -137,8 +140,7 @@ class RestoreBackup:
         """Have the database bound, or leave it detached; whichever it replaces must be gone."""
         control, now = self.control, self.control.now()
         database = self._database(restore)
-        if restore.replaces is not None and not self._is_gone(restore.replaces):
-            why = "the database that it replaces is still bound"
+        if restore.replaces is not None and (why := self._in_its_place(restore, trace)):
             return wait(control, restore, after=LOOK_AGAIN, why=why)
         done = restore.moved(RestoreStatus.DONE, now)
         also: list[Write] = []
@@ -158,11 +160,40 @@ class RestoreBackup:
         self._tell(done, trace)
         return Done()
 
-    def _is_gone(self, ulid: str) -> bool:
-        replaced = self.control.state.database(ulid)
-        if replaced is None or replaced.status is DatabaseStatus.DELETED:
+    def _in_its_place(self, restore: Restore, trace: str) -> str | None:
+        """Clear the place that the restored database takes; return what is still in it.
+
+        Raises:
+            Permanent: its tenant keeps what it has.
+        """
+        control = self.control
+        tenant = control.state.tenant(restore.tenant_id)
+        replaced = control.state.database(restore.replaces or "")
+        action = plan_swap(tenant, replaced, restore, control.now())
+        match action:
+            case RefuseRestore(reason=reason):
+                raise Permanent(reason)
+            case AwaitTenant():
+                return "its tenant is on its way to be served"
+            case Swap(pending=pending, aside=aside):
+                line = control.line("detached", why=aside.reason or "", trace=trace)
+                changes = (Change(tenant, pending, line), Change(replaced, aside, line))
+                control.state.commit(*changes, also=turn_out(control, aside))
+            case IsSwapped():
+                pass
+            case _:
+                assert_never(action)
+        if replaced is None or self._is_gone(replaced):
+            return None
+        # Until the directory knows, the app still reaches what is being replaced.
+        enqueue_quietly(control, "tenant", restore.tenant_id, trace=trace)
+        control.queues.wake(replaced.shard, trace)
+        return f"{replaced.name}, which it replaces, is still bound"
+
+    def _is_gone(self, replaced: Database) -> bool:
+        if replaced.status is DatabaseStatus.DELETED:
             return True
-        slot = self.control.state.slot(replaced.shard, ulid)
+        slot = self.control.state.slot(replaced.shard, replaced.ulid)
         return slot is None or slot.gone
 
     # Gathering
@@ -194,6 +225,9 @@ class RestoreBackup:
                 DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=DatabaseStatus.IMPORTING
             )
             changes.append(Change(database, aside, line))
+        tenant = control.state.tenant(restore.tenant_id)
+        if tenant is not None and self._keeps_what_it_has(tenant, restore):
+            changes.append(Change(tenant, tenant.noted(now, restore_id=None), line))
         alert = alert_put(
             now,
             kind="restore_refused",
@@ -207,6 +241,11 @@ class RestoreBackup:
         deliver_now(control, alert.item)
         self._tell(refused, trace)
         return GaveUp(reason)
+
+    @staticmethod
+    def _keeps_what_it_has(tenant: Tenant, restore: Restore) -> bool:
+        waits = tenant.restore_id == restore.restore_id
+        return waits and restore.replaces is not None and tenant.database_ulid == restore.replaces
 
     def _tell(self, restore: Restore, trace: str) -> None:
         """Wake whoever goes on: the publisher of what is bound, the tenant of what was refused.

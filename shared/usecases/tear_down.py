@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from shared.aws.items import Change, backup_is_proven, slot_update
+from shared.aws.items import Change, backup_is_proven
 from shared.aws.table import Write
 from shared.cloudflare.errors import NotFound
 from shared.domain.backup import Backup, BackupReason
@@ -39,6 +39,7 @@ from shared.usecases.context import Control, deliver_now, enqueue_quietly
 from shared.usecases.hold_up import hold_up
 from shared.usecases.outside import Outside
 from shared.usecases.request_backup import request_backup
+from shared.usecases.turn_out import turn_out
 
 __all__ = ["TearDown"]
 
@@ -170,20 +171,8 @@ class TearDown:
         return after
 
     def _unbind(self, tenant: Tenant, database: Database, trace: str) -> Tenant:
-        slot = self.control.state.slot(database.shard, database.ulid)
-        turned: list[Write] = []
-        if slot is not None and not slot.leaving:
-            turned.append(
-                slot_update(
-                    database.shard,
-                    database.ulid,
-                    expected={"leaving": False},
-                    leaving=True,
-                    gone=False,
-                    left_generation=None,
-                )
-            )
         why = "an operator's word: without a backup" if tenant.without_backup else "proven"
+        turned = turn_out(self.control, database)
         after = self._moved(tenant, database, DatabaseStatus.UNBINDING, trace, *turned, why=why)
         self.control.queues.wake(database.shard, trace)
         return after

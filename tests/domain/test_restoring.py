@@ -5,16 +5,22 @@ from typing import Any
 
 import pytest
 
-from shared.domain.backup import Backup, BackupReason, BackupStatus
+from shared.domain.backup import Backup, BackupReason, BackupStatus, Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.restoring import (
+    AwaitTenant,
     BringBack,
     CopyBeside,
+    IsSwapped,
     IsUnderWay,
     RefuseRestore,
+    Replace,
     RestoreAction,
     Resume,
+    Swap,
+    SwapAction,
     plan_restore,
+    plan_swap,
 )
 from shared.domain.standing import Entitlement, Right, Target, settle, wanted
 from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
@@ -67,7 +73,7 @@ def test_a_closed_tenant_waits_for_its_newest_proven_backup(removed: datetime | 
     )
     action = planned(closed, database(D.DELETED))
     assert isinstance(action, BringBack)
-    assert (action.backup, action.replaced) == (K2, None)
+    assert action.backup == K2
     waiting = action.pending
     assert (waiting.status, waiting.database_ulid, waiting.returning) == (
         S.PENDING,
@@ -127,15 +133,14 @@ def test_a_tenant_that_waits_already_is_not_asked_twice() -> None:
 def test_what_a_live_tenant_has_is_replaced_only_on_a_word(status: TenantStatus) -> None:
     """Without `replace` it is refused; with it the old database is named, to be put aside."""
     assert "--replace" in reason(planned(tenant(status), database()))
-    action = planned(tenant(status), database(), replace=True)
-    assert isinstance(action, BringBack)
-    assert action.replaced == database()
-    assert action.pending.operator is OperatorWord.RESUME
+    assert planned(tenant(status), database(), replace=True) == Replace(K2, database())
+    under_way = tenant(status, restore_id="R", database_ulid=database().ulid)
+    assert planned(under_way, database(), replace=True) == IsUnderWay("R")
     returning = planned(tenant(status), database(D.REBINDING), replace=True)
     assert "try again in a minute" in reason(returning)
     lost = planned(tenant(status), database(D.QUARANTINED), replace=True)
     assert isinstance(lost, BringBack)
-    assert lost.replaced is None
+    assert lost.pending.operator is OperatorWord.RESUME
 
 
 def test_a_failed_tenant_whose_database_is_gone_gets_a_fresh_one() -> None:
@@ -144,8 +149,42 @@ def test_a_failed_tenant_whose_database_is_gone_gets_a_fresh_one() -> None:
     for held in (None, database(D.QUARANTINED), database(D.DELETED), database(D.DETACHED)):
         action = planned(failed, held)
         assert isinstance(action, BringBack)
-        assert action.replaced is None
     assert "tenants retry org_1" in reason(planned(failed, database()))
-    action = planned(failed, database(), replace=True)
-    assert isinstance(action, BringBack)
-    assert action.replaced == database()
+    assert planned(failed, database(), replace=True) == Replace(K2, database())
+
+
+def swapped(who: Tenant, held: Database | None = None) -> SwapAction:
+    data = {"restore_id": "R", "backup_id": "K2", "tenant_id": "org_1", "database_ulid": "F"}
+    times = TIMES | {"created_at": NOW - timedelta(minutes=5)}
+    restore = Restore.model_validate(
+        data | times | {"replaces": "U", "status": RestoreStatus.PROVEN}
+    )
+    return plan_swap(who, held or database(), restore, NOW)
+
+
+@pytest.mark.parametrize("status", [S.ACTIVE, S.SUSPENDED, S.FAILED])
+def test_a_proven_backup_takes_the_place_of_what_is_there(status: TenantStatus) -> None:
+    """From here on the tenant waits; its words count by when they were said."""
+    action = swapped(tenant(status, restore_id="R"))
+    assert isinstance(action, Swap)
+    assert (action.aside.status, action.aside.ulid) == (D.DETACHED, "U")
+    assert (action.pending.status, action.pending.database_ulid) == (S.PENDING, None)
+    assert (action.pending.restore_id, action.pending.returning) == ("R", "restored")
+    assert action.pending.operator_at == NOW - timedelta(minutes=5)
+    newer = {"operator": OperatorWord.SUSPEND, "operator_at": NOW - timedelta(minutes=1)}
+    action = swapped(tenant(status, restore_id="R", **newer))
+    assert isinstance(action, Swap)
+    assert action.pending.operator is OperatorWord.SUSPEND
+
+
+def test_what_a_tenant_has_is_kept_where_a_newer_word_or_work_needs_it() -> None:
+    """Leaving, or on its way: nothing is put aside then; nobody waits: nothing is there to do."""
+    assert swapped(tenant(S.ACTIVATING, restore_id="R")) == AwaitTenant()
+    for status in (S.CLOSING, S.CLOSED):
+        refused = swapped(tenant(status, restore_id="R"))
+        assert isinstance(refused, RefuseRestore)
+        assert f"is {status} by now" in refused.reason
+    leaving = swapped(tenant(S.ACTIVE, restore_id="R"), database(D.EXPORTING))
+    assert isinstance(leaving, RefuseRestore)
+    assert swapped(tenant(S.ACTIVE, restore_id="R2")) == IsSwapped()
+    assert swapped(tenant(S.PENDING, restore_id="R", database_ulid=None)) == IsSwapped()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 from shared.dumps import Digest, digest_live
 from shared.usecases.live_database import OverRest
 from shared.usecases.make_backup import MakeBackup
+from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.request_backup import request_backup
 from shared.usecases.request_restore import request_restore
 from shared.usecases.restore_backup import RestoreBackup
@@ -28,6 +30,7 @@ __all__ = [
     "add_long_work",
     "api",
     "backed_up",
+    "closing",
     "content",
     "listen",
     "restored_for",
@@ -79,6 +82,15 @@ def wanted_backup(world: World, tenant: Tenant, **more: Any) -> Backup:
     return request_backup(world.control, tenant, database_of(world, tenant), **options)
 
 
+def closing(world: World, tenant: Tenant) -> dict[str, Any]:
+    """Let a tenant's grace begin; return what asks for a backup of this closing."""
+    OperateTenant(world.control).close(
+        tenant.tenant_id, grace=timedelta(days=30), without_backup=False, trace="t"
+    )
+    world.run()
+    return {"block": True, "closing_id": tenant_of(world, tenant.tenant_id).closing_id}
+
+
 def backed_up(world: World, tenant: Tenant, **more: Any) -> Backup:
     """Ask for a backup and return it once all is quiet."""
     wanted = wanted_backup(world, tenant, **more)
@@ -93,7 +105,7 @@ def restored_for(world: World, tenant_id: str, backup: Backup) -> Restore:
     tenant, now = tenant_of(world, tenant_id), world.control.now()
     word = {"operator": OperatorWord.RESUME, "operator_at": now}  # or it would be closed again
     pending = tenant.moved(TenantStatus.PENDING, now, reason=None, grace_ends_at=None, **word)
-    restore = request_restore(world.control, tenant, backup, pending=pending, trace="t")
+    restore = request_restore(world.control, tenant, backup, waiting=pending, trace="t")
     world.control.enqueue("tenant", tenant_id, trace="t")
     return restore
 

@@ -1,18 +1,23 @@
 """A restore on an operator's word: killed anywhere it ends the same, and what is used stays."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
+from local.cloudflare import Emulator
 from shared.aws.items import Change
-from shared.domain.backup import RestoreStatus
+from shared.domain.backup import Restore, RestoreStatus
+from shared.domain.breaker import deletes_allowed
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Permanent, Transient
 from shared.settings import Settings
 from shared.usecases.operate_restore import Asked, OperateRestore
+from shared.usecases.operate_tenant import OperateTenant
 from tests.usecases.killing import Killed
-from tests.usecases.leaving import database_of, live, on_d1, tenant_of
+from tests.usecases.leaving import close, database_of, live, on_d1, tenant_of
 from tests.usecases.long_work import Bucket, add_long_work, api, backed_up
 from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
@@ -49,6 +54,12 @@ def replace(world: World, tenant_id: str) -> Asked:
     )
 
 
+def restore_of(world: World, restore: Restore) -> Restore:
+    found = world.control.state.restore(restore.restore_id)
+    assert found is not None
+    return found
+
+
 def copy_of(world: World, tenant_id: str) -> Database:
     """Return a detached copy of a tenant's newest backup."""
     asked = OperateRestore(world.control).restore(
@@ -74,8 +85,8 @@ def test_killed_after_each_side_effect_of_the_word(world: World) -> None:
             replace(world, "org_a")
         effects = list(world.executioner.effects)
         world.executioner.arm(None)
-        world.run(lambda: status(world, "org_a") is TenantStatus.ACTIVE)
-        world.run()
+        world.run(most=600)
+        assert status(world, "org_a") is TenantStatus.ACTIVE
         tenant = tenant_of(world, "org_a")
         assert tenant.database_ulid != old.ulid
         assert notes(world, database_of(world, tenant)) == 1
@@ -90,6 +101,94 @@ def test_killed_after_each_side_effect_of_the_word(world: World) -> None:
             assert len(effects) >= 3
             return
     raise AssertionError("there are more side effects than there can be")
+
+
+def test_it_is_served_until_the_backup_is_proven(world: World, emulator: Emulator) -> None:
+    """Then what it had is seen gone before the new one is bound: never both, never neither's."""
+    old = database_of(world, noted(world, "org_a"))
+    hold = f"{emulator.control_url}/hold"
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    assert replace(world, "org_a").restore == asked
+    seen: list[tuple[TenantStatus, str]] = []
+
+    def look(request: httpx.Request) -> None:
+        if request.url.path.endswith("/import"):
+            served_from = world.outside.router().probe("org_a").binding
+            seen.append((tenant_of(world, "org_a").status, served_from))
+
+    world.executioner.meddle = look
+    httpx.post(hold, json={"script": old.shard, "hold": True}).raise_for_status()
+    world.settle = lambda: None
+    world.run(lambda: status(world, "org_a") is TenantStatus.PENDING)
+    world.run(lambda: restore_of(world, asked).token is not None)
+    slot = world.control.state.slot(old.shard, asked.database_ulid)
+    assert slot is not None
+    assert slot.database_id is None
+    assert len(seen) >= 3
+    assert set(seen) == {(TenantStatus.ACTIVE, old.binding)}
+    httpx.post(hold, json={"script": old.shard, "hold": False}).raise_for_status()
+    world.settle = emulator.settle
+    world.run(lambda: restore_of(world, asked).status is RestoreStatus.DONE)
+    gone_slot = world.control.state.slot(old.shard, old.ulid)
+    assert gone_slot is not None
+    assert gone_slot.gone
+    world.run()
+    after = tenant_of(world, "org_a")
+    assert (after.status, after.database_ulid) == (TenantStatus.ACTIVE, asked.database_ulid)
+
+
+def test_a_backup_that_can_not_be_restored_costs_a_live_tenant_nothing(
+    world: World, bucket: Bucket
+) -> None:
+    """Refused, it has what it had, all the time; asked for again there is a new restore."""
+    tenant = noted(world, "org_a")
+    bucket.delete_all("backups/")
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    world.run()
+    assert restore_of(world, asked).status is RestoreStatus.REFUSED
+    after = tenant_of(world, "org_a")
+    assert (after.status, after.database_ulid, after.restore_id) == (
+        TenantStatus.ACTIVE,
+        tenant.database_ulid,
+        None,
+    )
+    assert world.outside.router().probe("org_a").binding == tenant.binding
+    again = replace(world, "org_a").restore
+    assert again is not None
+    assert again.restore_id != asked.restore_id
+
+
+def test_a_tenant_that_leaves_meanwhile_keeps_what_it_has(world: World) -> None:
+    """Its closing is the newer word: the restore is refused, and the closing goes on."""
+    tenant = noted(world, "org_a")
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    close(world, "org_a", grace=timedelta(days=30))
+    world.run()
+    after = tenant_of(world, "org_a")
+    assert (
+        restore_of(world, asked).reason
+        == "org_a is closing by now and keeps the database that it has"
+    )
+    assert (after.status, after.database_ulid, after.restore_id) == (
+        TenantStatus.CLOSING,
+        tenant.database_ulid,
+        None,
+    )
+
+
+def test_an_operator_that_suspends_meanwhile_is_heard(world: World) -> None:
+    """The newer word counts: the backup takes its place, and the tenant stays suspended."""
+    noted(world, "org_a")
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    world.clock.pass_(seconds=1)
+    OperateTenant(world.control).suspend("org_a", trace="t")
+    world.run()
+    after = tenant_of(world, "org_a")
+    assert (after.status, after.database_ulid) == (TenantStatus.SUSPENDED, asked.database_ulid)
 
 
 def test_a_copy_is_dropped_for_good(world: World) -> None:
@@ -147,3 +246,18 @@ def test_an_open_breaker_stops_dropping_too(world: World) -> None:
         OperateRestore(control).drop("org_a", copy.name, trace="t")
     assert on_d1(world, copy)
     assert control.state.database(copy.ulid) == copy
+
+
+def test_dropping_a_copy_never_stops_the_fleets_deletes(world: World) -> None:
+    """A day's most is reached: the copy that a person names goes all the same, and is counted."""
+    noted(world, "org_a")
+    copy = copy_of(world, "org_a")
+    control = world.control
+    for _ in range(deletes_allowed(0, 1)):
+        control.state.commit(also=[control.breaker.count(control.breaker.read(), control.now())])
+    OperateRestore(control).drop("org_a", copy.name, trace="t")
+    world.run()
+    assert not on_d1(world, copy)
+    breaker = control.breaker.read()
+    assert not breaker.is_open
+    assert breaker.recent(control.now()) == deletes_allowed(0, 1) + 1

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from local.cloudflare import Emulator
-from shared.aws.items import Change, slot_update
+from shared.aws.items import Change
 from shared.domain.backup import Backup, BackupStatus, Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.tenant import Tenant, TenantStatus
@@ -121,41 +121,6 @@ def test_only_proven_backups_of_the_tenant_are_restored(world: World, tenant: Te
     erased = backup.moved(BackupStatus.ERASED, world.control.now())
     with pytest.raises(Permanent):
         request_restore(world.control, tenant, erased)
-
-
-def test_the_replaced_database_is_gone_before_the_new_one_is_bound(
-    world: World, tenant: Tenant
-) -> None:
-    """While the shard may still serve the old one, the restore waits with the new one ready."""
-    backup = backed_up(world, tenant)
-    old = database_of(world, tenant)
-    restore = request_restore(
-        world.control,
-        tenant,
-        backup,
-        pending=tenant.moved(TenantStatus.PENDING, world.control.now()),
-        replaces=old.ulid,
-        trace="t",
-    )
-    world.run(lambda: restore_of(world, restore).status is R.PROVEN)
-    world.run(lambda: restore_of(world, restore).token is not None)
-    fresh = fresh_of(world, restore)
-    assert fresh.status is D.IMPORTING
-    slot = world.control.state.slot(fresh.shard, fresh.ulid)
-    assert slot is not None
-    assert slot.database_id is None
-    aside = old.moved(D.UNBINDING, world.control.now())
-    mark = {"leaving": True, "live": False}
-    world.control.state.commit(
-        Change(old, aside), also=[slot_update(old.shard, old.ulid, expected={}, **mark)]
-    )
-    world.control.queues.wake(old.shard, "t")
-    world.run(lambda: restore_of(world, restore).status is R.DONE)
-    gone_slot = world.control.state.slot(old.shard, old.ulid)
-    assert gone_slot is not None
-    assert gone_slot.gone
-    world.run(lambda: status(world, "org_a") is TenantStatus.ACTIVE)
-    assert tenant_of(world, "org_a").database_ulid == fresh.ulid
 
 
 # Troubles
