@@ -78,6 +78,8 @@ class MakeBackup:
         )
 
     def _make(self, backup: Backup, trace: str) -> Outcome:
+        if self._is_over(backup):
+            return self._let_go(backup, trace)
         source = self._preflight(backup)
         closing = backup.closing_id is not None
         with scratch(self.folder) as folder:
@@ -94,6 +96,24 @@ class MakeBackup:
         return Done()
 
     # Before anything is read
+
+    def _is_over(self, backup: Backup) -> bool:
+        """Say whether the closing that asked for the backup is no more.
+
+        An export for it would keep a database from answering that its tenant uses again.
+        """
+        if backup.closing_id is None:
+            return False
+        tenant = self.control.state.tenant(backup.tenant_id)
+        return tenant is None or tenant.closing_id != backup.closing_id
+
+    def _let_go(self, backup: Backup, trace: str) -> Outcome:
+        """Write down that nobody wants the backup any more; that is no trouble of anybody's."""
+        reason = "the closing that it was for is undone"
+        refused = backup.moved(BackupStatus.REFUSED, self.control.now(), reason=reason)
+        line = self.control.line("not wanted any more", why=reason, trace=trace)
+        self.control.state.commit(Change(backup, refused, line))
+        return Done()
 
     def _preflight(self, backup: Backup) -> Source:
         """See that everything that a backup needs is there and is ours.

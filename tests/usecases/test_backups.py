@@ -16,10 +16,11 @@ import pytest
 from local.cloudflare import Emulator
 from shared.aws.items import Change
 from shared.domain.backup import Backup, BackupStatus
-from shared.domain.tenant import Tenant
+from shared.domain.tenant import Tenant, TenantStatus
 from shared.dumps import differences, digest_of, load_sql
 from shared.errors import Transient
 from shared.settings import Settings
+from shared.usecases.operate_tenant import OperateTenant
 from tests.dumps import nasty
 from tests.usecases.leaving import database_of, live
 from tests.usecases.long_work import (
@@ -27,10 +28,12 @@ from tests.usecases.long_work import (
     add_long_work,
     api,
     backed_up,
+    closing,
     content,
     listen,
     wanted_backup,
 )
+from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
 
 B = BackupStatus
@@ -64,10 +67,6 @@ def stored(bucket: Bucket, backup: Backup, path: Path) -> Path:
     pieces = bucket.read(backup.key, backup.version_id, sha256=backup.sha256)
     load_sql(pieces, path, limits=True)
     return path
-
-
-def closing(tenant: Tenant) -> dict[str, Any]:
-    return {"block": True, "closing_id": f"closing of {tenant.tenant_id}"}
 
 
 def test_a_live_database_is_backed_up_through_its_binding(
@@ -110,7 +109,7 @@ def test_what_lies_in_the_bucket_names_no_tenant(world: World, tenant: Tenant) -
 
 def test_a_closing_is_backed_up_by_d1s_export(world: World, tenant: Tenant) -> None:
     """Where it may block, the export is used, and compared with a second reading."""
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert (backup.status, backup.method) == (B.PROVEN, "export")
     assert backup.bookmark == api(world).d1.bookmark(tenant.database_id or "")
 
@@ -121,7 +120,7 @@ def test_everything_that_is_hard_comes_back(
     """Search indexes, triggers, huge integers, long values: proven, and equal in the bucket."""
     for statement in ("DROP TABLE notes", *nasty.STATEMENTS):
         api(world).d1.batch(tenant.database_id or "", [(statement, ())])
-    for more in ({}, closing(tenant)):
+    for more in ({}, closing(world, tenant)):
         backup = backed_up(world, tenant, **more)
         assert (backup.status, backup.reason) == (B.PROVEN, None)
         assert backup.method == "snapshot"
@@ -133,7 +132,7 @@ def test_an_export_that_rounds_is_not_trusted(world: World, tenant: Tenant) -> N
     """D1's export loses integers above 2^53: the copy is made in pages, and the record says why."""
     huge = "INSERT INTO notes (id, text) VALUES (9007199254740993, 'huge')"
     api(world).d1.query(tenant.database_id or "", huge)
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert backup.status is B.PROVEN
     assert backup.method.startswith("snapshot (D1's export is not what the database holds: ")
     assert "notes" in backup.method
@@ -144,7 +143,7 @@ def test_what_no_dump_can_hold_is_refused(world: World, tenant: Tenant) -> None:
     alerted = listen(world)
     sql = "CREATE VIRTUAL TABLE bare USING fts5(a, content='')"
     api(world).d1.query(tenant.database_id or "", sql)
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert backup.status is B.REFUSED
     assert "bare" in (backup.reason or "")
     assert alerted() == ["backup_refused"]
@@ -238,7 +237,7 @@ def test_a_write_during_a_closing_starts_its_backup_anew(
             bucket.incoming = late
         else:
             count = write_at_each(world, tenant, what, most=1)
-        backup = backed_up(world, tenant, **closing(tenant))
+        backup = backed_up(world, tenant, **closing(world, tenant))
         assert len(count) == 1
         assert backup.status is B.PROVEN
         assert backup.bookmark == api(world).d1.bookmark(tenant.database_id or "")
@@ -252,10 +251,29 @@ def test_a_closing_that_is_written_to_for_ever_is_a_persons_matter(
     """After ten attempts it is refused, once, with who to look for."""
     alerted = listen(world)
     write_at_each(world, tenant, "/bookmark")
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert backup.status is B.REFUSED
     assert "who else has its binding" in (backup.reason or "")
     assert alerted() == ["backup_refused"]
+
+
+def test_a_closing_that_is_undone_wants_no_backup(
+    world: World, tenant: Tenant, stats: Callable[[], dict[str, Any]]
+) -> None:
+    """Resumed before its backup began, its database is not exported, and nobody is alerted."""
+    alerted = listen(world)
+    wanted = wanted_backup(world, tenant, **closing(world, tenant))
+    OperateTenant(world.control).resume("org_a", trace="t")
+    before = stats()["calls"]
+    world.run()
+    backup = world.control.state.backup(wanted.backup_id)
+    assert backup is not None
+    assert (backup.status, backup.reason) == (B.REFUSED, "the closing that it was for is undone")
+    assert {route for route, count in stats()["calls"].items() if count > before.get(route, 0)} == (
+        set()
+    )
+    assert status(world, "org_a") is TenantStatus.ACTIVE
+    assert alerted() == []
 
 
 # Troubles
@@ -286,7 +304,7 @@ def test_whatever_cloudflare_fails_once_the_end_is_a_proof(
     for (route, nth), fault in (*zip(CALLS, itertools.cycle(FAULTS), strict=False), *LOST):
         script = [{"route": route, "nth": nth, **fault}]
         httpx.post(f"{emulator.control_url}/faults", json=script).raise_for_status()
-        backup = backed_up(world, tenant, **closing(tenant))
+        backup = backed_up(world, tenant, **closing(world, tenant))
         assert (backup.status, backup.method) == (B.PROVEN, "export"), script
     assert alerted() == []
 
@@ -307,7 +325,7 @@ def test_a_dump_that_does_not_arrive_is_fetched_anew(world: World, tenant: Tenan
 
     left = [httpx.Response(403), httpx.Response(500), httpx.Response(200, content=broken())]
     world.executioner.meddle = meddle
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert len(failed) == 3
     assert (backup.status, backup.method) == (B.PROVEN, "export")
 
@@ -328,7 +346,7 @@ def test_an_export_that_is_cancelled_is_begun_anew(world: World, tenant: Tenant)
         return httpx.Response(200, json={"success": True, "errors": [], "result": gone})
 
     world.executioner.meddle = meddle
-    backup = backed_up(world, tenant, **closing(tenant))
+    backup = backed_up(world, tenant, **closing(world, tenant))
     assert len(polls) == 2
     assert (backup.status, backup.method) == (B.PROVEN, "export")
 
@@ -405,7 +423,7 @@ def test_a_dump_that_is_not_the_database_is_never_proven(
     """However it came to be another's or broken, the proof refuses what lies in the bucket."""
     for tamper in (lose_a_row, cut_short, flip_a_byte, foreign):
         bucket.incoming = tamper
-        backup = backed_up(world, tenant, **closing(tenant))
+        backup = backed_up(world, tenant, **closing(world, tenant))
         assert backup.status is B.REFUSED, tamper
         assert (backup.key, backup.digest) == ("", "")
 

@@ -19,6 +19,7 @@ from tests.usecases.long_work import (
     add_long_work,
     api,
     backed_up,
+    closing,
     content,
     listen,
     restored_for,
@@ -82,10 +83,10 @@ def test_a_backup_killed_anywhere_is_proven(
     world: World, bucket: Bucket, tenant: Tenant, folder: Path, block: bool
 ) -> None:
     """One backup, proven, its very version in the bucket, and no work left behind."""
-    closing_id = "c" if block else None
+    more = closing(world, tenant) if block else {}
 
     def ask() -> Backup:
-        return wanted_backup(world, tenant, block=block, closing_id=closing_id)
+        return wanted_backup(world, tenant, **more)
 
     def see(asked: Backup) -> None:
         backup = world.control.state.backup(asked.backup_id)
