@@ -198,11 +198,12 @@ def _kept(database: Database | None) -> KeepDatabase | AwaitRebinding | Fail | N
         return KeepDatabase()
     if database.status is DatabaseStatus.REBINDING:
         return AwaitRebinding()
-    return Fail(
-        f"the database {database.name} is {database.status}"
-        + (f" ({database.reason})" if database.reason else "")
-        + ": restore a backup, see `d1fleet backups`"
-    )
+    if database.retry_as is DatabaseStatus.REBINDING:
+        how = f"its data is whole; once that is mended, `d1fleet tenants retry {database.owner}`"
+    else:
+        how = "restore a backup, see `d1fleet backups`"
+    why = f" ({database.reason})" if database.reason else ""
+    return Fail(f"the database {database.name} is {database.status}{why}: {how}")
 
 
 def _route(tenant: Tenant, routed: str | None) -> TenantAction | None:

@@ -44,6 +44,8 @@ BAD_TOKEN_WAIT: Final = 300.0
 _RETRY_AS: Final = {
     DatabaseStatus.CREATING: DatabaseStatus.CREATING,
     DatabaseStatus.MIGRATING: DatabaseStatus.MIGRATING,
+    # All its data is there; only its binding is not.
+    DatabaseStatus.REBINDING: DatabaseStatus.REBINDING,
     # Back before the point of no return: all that it rests on is looked at once more.
     DatabaseStatus.DELETING: DatabaseStatus.UNBINDING,
 }

@@ -15,9 +15,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.aws.items import Change
+from shared.aws.table import Write
 from shared.domain.auth_events import AuthEvent
 from shared.domain.backup import BackupStatus, Restore, RestoreStatus
-from shared.domain.database import DatabaseStatus
+from shared.domain.database import Database, DatabaseStatus
 from shared.domain.signup import Begin, Move, decide_signup
 from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 from shared.errors import Conflict, Permanent, Transient
@@ -25,11 +26,15 @@ from shared.usecases.begin_tenant import begin_tenant
 from shared.usecases.context import Control
 from shared.usecases.revive_tenant import revived
 from shared.usecases.rights import rights_of, terms
+from shared.usecases.try_again import tried_again
 
 __all__ = ["OperateTenant"]
 
 RACES: Final = 5
 _GONE: Final = frozenset({TenantStatus.CLOSING, TenantStatus.CLOSED})
+_ON_ITS_WAY: Final = frozenset(
+    {DatabaseStatus.BINDING, DatabaseStatus.MIGRATING, DatabaseStatus.REBINDING}
+)
 
 log = logging.getLogger("d1fleet")
 
@@ -186,21 +191,25 @@ class OperateTenant:
         restore = control.state.restore(before.restore_id) if before.restore_id else None
         if restore is not None and restore.status is RestoreStatus.REFUSED:
             changes.append(Change(restore, restore.moved(RestoreStatus.WANTED, now, reason=None)))
-        woken = self._restored_again(restore, changes) if restore is not None else ()
-        control.state.commit(*changes)
-        control.enqueue("database", *woken, trace=trace)
+        also: list[Write] = []
+        stopped = self._stopped_on_its_way(before, restore)
+        if stopped is not None and stopped.retry_as is not None:
+            change, also = tried_again(control, stopped, stopped.retry_as, line)
+            changes.append(change)
+        control.state.commit(*changes, also=also)
+        if stopped is not None:
+            control.enqueue("database", stopped.ulid, trace=trace)
         return self._existing(tenant_id)
 
-    def _restored_again(self, restore: Restore, changes: list[Change]) -> tuple[str, ...]:
-        """Let a restored database go on that stopped on its way to its tenant."""
-        database = self.control.state.database(restore.database_ulid)
-        if restore.status is not RestoreStatus.DONE or database is None:
-            return ()
-        if database.status is not DatabaseStatus.QUARANTINED or database.retry_as is None:
-            return ()
-        again = database.moved(database.retry_as, self.control.now(), reason=None, retry_as=None)
-        changes.append(Change(database, again))
-        return (database.ulid,)
+    def _stopped_on_its_way(self, tenant: Tenant, restore: Restore | None) -> Database | None:
+        """Return a database that stopped on its way to its tenant, restored or bound again."""
+        ulid = tenant.database_ulid
+        if ulid is None and restore is not None and restore.status is RestoreStatus.DONE:
+            ulid = restore.database_ulid
+        database = self.control.state.database(ulid) if ulid else None
+        if database is None or database.status is not DatabaseStatus.QUARANTINED:
+            return None
+        return database if database.retry_as in _ON_ITS_WAY else None
 
     def _go_on_leaving(self, tenant: Tenant, trace: str) -> Tenant:
         """Let a closing go on that was stopped, from the step where it was."""

@@ -21,6 +21,7 @@ from shared.domain.tenant import TenantStatus
 from shared.domain.worker import Role, Slot, Worker
 from shared.errors import Conflict
 from shared.usecases.context import Control
+from shared.usecases.try_again import tried_again
 
 __all__ = ["SETTLED", "RefillPool", "open_shard", "shard_with_room"]
 
@@ -203,10 +204,10 @@ class RefillPool:
                 break
             if database is None or database.retry_as is None or database.owner is not None:
                 continue
-            after = database.moved(database.retry_as, control.now(), reason=None, retry_as=None)
             line = control.line("tried again", why=database.reason or "", trace=trace)
+            change, also = tried_again(control, database, database.retry_as, line)
             try:
-                control.state.commit(Change(database, after, line))
+                control.state.commit(change, also=also)
             except Conflict:
                 continue
             ulids.append(database.ulid)
