@@ -37,6 +37,9 @@ RARE = {
     ("BackupFunction", "dynamodb:DeleteItem", "Table"),
     # A backup that has to wait, for a permit of the API budget above all.
     ("BackupFunction", "sqs:SendMessage", "BackupQueue"),
+    # Never called: it makes S3 say that a key is not there.
+    ("ProvisionFunction", "s3:ListBucket", "Bucket"),
+    ("BackupFunction", "s3:ListBucket", "Bucket"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
 }
