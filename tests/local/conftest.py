@@ -4,13 +4,16 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.aws.cloud import Aws
+from local.aws.deploy import client
 from local.functions.environment import Launch
 from local.functions.lambda_service import LambdaService
 from local.processes import Lifeline
+from tests.local.items import TABLE
 from tests.support.moto import moto_process
 
 
@@ -19,6 +22,35 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """Run moto in its process, for all tests that want one."""
     with moto_process(tmp_path_factory.mktemp("aws")) as started:
         yield started
+
+
+@pytest.fixture
+def table(aws: Aws) -> Iterator[Any]:
+    """Make an empty table with an index; return its client."""
+    dynamodb = client("dynamodb", aws.endpoint_url)
+    names = ("pk", "sk", "kind", "due")
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in names],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_kind",
+                "KeySchema": [
+                    {"AttributeName": "kind", "KeyType": "HASH"},
+                    {"AttributeName": "due", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    yield dynamodb
+    dynamodb.delete_table(TableName=TABLE)
+    dynamodb.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What each billing provider's events mean."""
+"""What the other billing providers' events mean, and what no provider's event can do."""
 
 import json
 from datetime import UTC, datetime
@@ -8,43 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.billing_events import BillingEvent, Word
+from shared.domain.billing_events import BillingEvent
 from shared.domain.links import Hint
 from shared.domain.subscription import Standing
-from shared.webhooks.billing import BILLING_PROVIDERS, Parsed, Reading, billing_providers
-from shared.webhooks.documents import read_document
-from shared.webhooks.families import Verified
+from shared.webhooks.billing import BILLING_PROVIDERS, billing_providers
 from shared.webhooks.parsing import Ignored, Malformed, UnknownProvider
-
-WHEN = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
-AT = 1_790_000_000
-ISO = "2026-09-21T14:13:20Z"
-LATER = "2026-10-11T00:00:00Z"
-END = datetime(2026, 10, 11, tzinfo=UTC)
-
-
-def parse(provider: str, body: bytes | dict[str, Any], **reading: Any) -> Parsed:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    verified = Verified(0, float(AT), "msg_1")
-    return BILLING_PROVIDERS[provider].parse(
-        read_document(raw), verified, Reading(**{"mode": "test", **reading})
-    )
-
-
-def event(provider: str, body: bytes | dict[str, Any], **reading: Any) -> BillingEvent:
-    parsed = parse(provider, body, **reading)
-    assert isinstance(parsed, BillingEvent), parsed
-    return parsed
-
-
-def word(provider: str, body: bytes | dict[str, Any], **reading: Any) -> Word:
-    (only,) = event(provider, body, **reading).words
-    return only
-
-
-def standing(said: Word) -> str | None:
-    return None if said.fact is None else said.fact.standing.value
-
+from tests.webhooks.billing_bodies import (
+    END,
+    ISO,
+    LATER,
+    PADDLE,
+    POLAR,
+    STANDARD,
+    WHEN,
+    event,
+    paddle,
+    parse,
+    polar,
+    standing,
+    stripe,
+    word,
+)
 
 STANDING_OF_ACTION = {
     "entitle": "active",
@@ -88,62 +72,6 @@ def test_every_vector_means_what_it_says(provider: str, vector: dict[str, Any]) 
         assert at == expect["scheduled_end"]
 
 
-def stripe(type_: str = "customer.subscription.updated", **object_: Any) -> dict[str, Any]:
-    small = {"id": "sub_1", "status": "active", "customer": "cus_1", "created": AT - 60}
-    return {
-        "id": "evt_1",
-        "object": "event",
-        "created": AT,
-        "livemode": False,
-        "type": type_,
-        "data": {"object": small | object_},
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "expected", "final"),
-    [
-        ("trialing", "active", False),
-        ("active", "active", False),
-        ("past_due", "past_due", False),
-        ("unpaid", "suspended", False),
-        ("paused", "suspended", False),
-        ("incomplete", "pending", False),
-        ("incomplete_expired", "pending", True),
-        ("canceled", "ended", True),
-    ],
-)
-def test_stripes_statuses(status: str, expected: str, final: bool) -> None:
-    """Each of Stripe's statuses is one of our standings; two can't be left again."""
-    said = word("stripe", stripe(status=status))
-    assert said.fact is not None
-    assert (standing(said), said.fact.final, said.fact.at) == (expected, final, WHEN)
-    assert (said.subscription_id, said.customer_id) == ("sub_1", "cus_1")
-
-
-@pytest.mark.parametrize(
-    ("object_", "ends_at"),
-    [
-        ({"cancel_at": AT}, WHEN),
-        ({"cancel_at_period_end": True, "items": {"data": [{"current_period_end": AT}]}}, WHEN),
-        ({"cancel_at_period_end": True, "current_period_end": AT}, WHEN),
-        ({"cancel_at_period_end": False, "items": {"data": [{"current_period_end": AT}]}}, None),
-        ({"cancel_at_period_end": True}, None),
-        ({"status": "canceled", "cancel_at": AT}, None),
-    ],
-)
-def test_stripes_scheduled_ends(object_: dict[str, Any], ends_at: datetime | None) -> None:
-    """Both ways of scheduling a cancellation are seen, wherever the period stands."""
-    said = word("stripe", stripe(**object_))
-    assert said.fact is not None
-    assert said.fact.ends_at == ends_at
-
-
-def test_stripes_pause_of_collection_is_no_pause() -> None:
-    """Whoever is merely not billed for a while is served."""
-    assert standing(word("stripe", stripe(pause_collection={"behavior": "void"}))) == "active"
-
-
 def test_a_status_that_nobody_knows_is_told_and_changes_nothing() -> None:
     """A status of the future has no fact in it, and its name."""
     for provider, body in (
@@ -153,123 +81,6 @@ def test_a_status_that_nobody_knows_is_told_and_changes_nothing() -> None:
     ):
         parsed = event(provider, body)
         assert (parsed.unknown, parsed.words[0].fact) == ("frozen", None)
-
-
-SESSION = {"id": "cs_1", "customer": "cus_1", "subscription": "sub_1", "status": None}
-
-
-@pytest.mark.parametrize(
-    ("object_", "tenant_id"),
-    [
-        ({"metadata": {"tenant_id": "a"}, "client_reference_id": "b"}, "a"),
-        ({"metadata": {}, "client_reference_id": "b"}, "b"),
-        ({"client_reference_id": "b", "payment_link": "plink_1"}, None),
-        (
-            {"metadata": {"tenant_id": "a"}, "client_reference_id": "b", "payment_link": "plink_1"},
-            "a",
-        ),
-        ({}, None),
-    ],
-)
-def test_what_a_checkout_of_stripes_links(object_: dict[str, Any], tenant_id: str | None) -> None:
-    """Metadata first, then the reference, but never one that stood in a payment link's address."""
-    said = word("stripe", stripe("checkout.session.completed", **SESSION | object_))
-    assert said.hint == (tenant_id and Hint(tenant_id=tenant_id, vouched=True))
-    assert (said.fact, said.subscription_id, said.customer_id) == (None, "sub_1", "cus_1")
-
-
-@pytest.mark.parametrize(
-    "invoice",
-    [
-        {"parent": {"subscription_details": {"subscription": "sub_1", "metadata": {}}}},
-        {"parent": {"subscription_details": {"subscription": {"id": "sub_1"}}}},
-        {"subscription": "sub_1", "subscription_details": {"metadata": {"other": "x"}}},
-    ],
-)
-def test_an_invoice_of_stripes_only_names_its_subscription(invoice: dict[str, Any]) -> None:
-    """A payment that failed or came says nothing about standing: the subscription will."""
-    said = word("stripe", stripe("invoice.payment_failed", id="in_1", **invoice))
-    assert (said.subscription_id, said.fact, said.hint) == ("sub_1", None, None)
-
-
-def test_a_customer_that_is_deleted_at_stripe() -> None:
-    """It is told when, for all of its subscriptions; a changed one may name its tenant."""
-    gone = word("stripe", stripe("customer.deleted", id="cus_1"))
-    assert (gone.customer_id, gone.gone_at, gone.subscription_id) == ("cus_1", WHEN, None)
-    named = word("stripe", stripe("customer.updated", id="cus_1", metadata={"tenant_id": "a"}))
-    assert (named.hint, named.gone_at) == (Hint(tenant_id="a", vouched=True), None)
-    assert isinstance(parse("stripe", stripe("customer.created", id="cus_1")), Ignored)
-
-
-def thin(what: str, **more: Any) -> dict[str, Any]:
-    body = {
-        "id": "evt_1",
-        "object": "v2.core.event",
-        "type": what,
-        "livemode": True,
-        "created": "2026-09-21T14:13:20.000Z",
-        "related_object": {"id": "sub_1", "type": "subscription", "url": "/v1/…"},
-    }
-    return body | more
-
-
-@pytest.mark.parametrize(
-    ("what", "expected"),
-    [
-        ("past_due", "past_due"),
-        ("unpaid", "suspended"),
-        ("active", "active"),
-        ("trialing", "active"),
-        ("resumed", "active"),
-        ("paused", "suspended"),
-        ("incomplete", "pending"),
-        ("deleted", "ended"),
-        ("canceled", "ended"),
-        ("created", None),
-        ("updated", None),
-        ("cancel_at_changed", None),
-    ],
-)
-def test_stripes_thin_events(what: str, expected: str | None) -> None:
-    """The finer types tell the standing by their name; the others need the object."""
-    parsed = event("stripe", thin(f"v1.customer.subscription.{what}"))
-    (said,) = parsed.words
-    assert (standing(said), parsed.refetch, parsed.mode) == (expected, expected is None, "live")
-    assert (said.subscription_id, said.customer_id) == ("sub_1", None)
-
-
-def test_thin_events_of_other_things_are_none_of_our_business() -> None:
-    """Types that are no subscription's are ignored, but that of a customer who is deleted."""
-    for what in ("v1.invoice.paid", "deleted", "v1.customer.subscription.boiled"):
-        assert isinstance(parse("stripe", thin(what)), Ignored)
-    gone = word("stripe", thin("v1.customer.deleted", related_object={"id": "cus_1"}))
-    assert (gone.customer_id, gone.gone_at) == ("cus_1", WHEN)
-
-
-def test_an_event_and_its_object_must_agree_on_the_mode() -> None:
-    """A body that says both live and test is kept aside, unless its mode is not ours anyway."""
-    body = stripe(livemode=True)
-    assert isinstance(parse("stripe", body, mode="test"), Malformed)
-    assert event("stripe", body, mode="live").mode == "test"
-    assert isinstance(parse("stripe", body | {"livemode": None}), Malformed)
-
-
-PADDLE: dict[str, Any] = {
-    "event_id": "evt_1",
-    "event_type": "subscription.updated",
-    "occurred_at": ISO,
-    "data": {
-        "id": "sub_1",
-        "status": "active",
-        "customer_id": "ctm_1",
-        "custom_data": {"tenant_id": "acme"},
-        "scheduled_change": None,
-    },
-}
-
-
-def paddle(type_: str = "subscription.updated", **data: Any) -> dict[str, Any]:
-    return PADDLE | {"event_type": type_, "data": PADDLE["data"] | data}
 
 
 def test_paddles_custom_data_is_the_payers_until_a_server_vouches_for_it() -> None:
@@ -300,25 +111,6 @@ def test_paddles_scheduled_changes() -> None:
 def test_custom_data_of_another_shape_names_nobody(custom: Any) -> None:
     """Custom data is free: what has no tenant_id in it is no error."""
     assert word("paddle", paddle(custom_data=custom)).hint is None
-
-
-POLAR: dict[str, Any] = {
-    "type": "subscription.updated",
-    "timestamp": ISO,
-    "data": {
-        "id": "7f0c9c58",
-        "status": "active",
-        "customer_id": "992fae2a",
-        "cancel_at_period_end": False,
-        "current_period_end": LATER,
-        "metadata": {},
-        "customer": {"id": "992fae2a", "external_id": "acme"},
-    },
-}
-
-
-def polar(type_: str = "subscription.updated", **data: Any) -> dict[str, Any]:
-    return POLAR | {"type": type_, "data": POLAR["data"] | data}
 
 
 @pytest.mark.parametrize(
@@ -376,13 +168,6 @@ def test_the_state_of_a_customer_of_polars() -> None:
     assert isinstance(parse("polar", body), Malformed)
     gone = word("polar", body | {"type": "customer.deleted"} | {"data": {"id": "992fae2a"}})
     assert gone.gone_at == WHEN
-
-
-STANDARD: dict[str, Any] = {
-    "type": "billing.active",
-    "timestamp": ISO,
-    "data": {"tenant_id": "acme", "subscription_id": "sub_1"},
-}
 
 
 @pytest.mark.parametrize(
