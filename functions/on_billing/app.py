@@ -1,20 +1,16 @@
 """The billing providers' webhooks in Lambda: the door, wired to the real neighbours."""
 
-import time
 from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from ulid import ULID
 
 from functions.on_billing.door import Dependencies, create_app
 from shared.aws.dead_letters import connect_dead_letters
-from shared.observability import Meter, make_logger
-from shared.settings import BadSettings
 from shared.usecases.accept_billing import AcceptBilling
 from shared.webhooks.billing import Reading, billing_providers
+from shared.webhooks.door import reception
 from shared.webhooks.http import LambdaHandler, lambda_handler
-from shared.webhooks.parsing import UnknownProvider
 from shared.wiring import build
 
 __all__ = ["build_dependencies", "handler"]
@@ -30,21 +26,11 @@ def build_dependencies() -> Dependencies:
     """
     parts = build(SERVICE)
     settings = parts.settings
-    try:
-        providers = billing_providers(settings.billing_providers)
-    except UnknownProvider as error:
-        raise BadSettings(str(error)) from None
+    dead_letters = connect_dead_letters(settings.bucket_name)
     return Dependencies(
-        providers=providers,
-        reading=Reading(settings.billing_mode, ours=settings.paddle_custom_data == "server"),
-        secrets=parts.secrets,
-        accept=AcceptBilling(
-            parts.control, connect_dead_letters(settings.bucket_name), parts.fetches_billing
-        ),
-        now=time.time,
-        new_trace=lambda: str(ULID()),
-        logger=make_logger(SERVICE),
-        meter=Meter(SERVICE),
+        reception(SERVICE, billing_providers(settings.billing_providers), parts.secrets),
+        Reading(settings.billing_mode, ours=settings.paddle_custom_data == "server"),
+        AcceptBilling(parts.control, dead_letters, parts.fetches_billing),
     )
 
 

@@ -1,20 +1,16 @@
 """The auth providers' webhooks in Lambda: the door, wired to the real neighbours."""
 
-import time
 from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from ulid import ULID
 
 from functions.on_signup.door import Dependencies, create_app
 from shared.aws.dead_letters import connect_dead_letters
-from shared.observability import Meter, make_logger
-from shared.settings import BadSettings
 from shared.usecases.accept_signup import AcceptSignup
 from shared.webhooks.auth import auth_providers
+from shared.webhooks.door import reception
 from shared.webhooks.http import LambdaHandler, lambda_handler
-from shared.webhooks.parsing import UnknownProvider
 from shared.wiring import build
 
 __all__ = ["build_dependencies", "handler"]
@@ -30,19 +26,10 @@ def build_dependencies() -> Dependencies:
     """
     parts = build(SERVICE)
     settings = parts.settings
-    try:
-        providers = auth_providers(settings.auth_providers)
-    except UnknownProvider as error:
-        raise BadSettings(str(error)) from None
     return Dependencies(
-        providers=providers,
-        tenant_is=settings.tenant_is,
-        secrets=parts.secrets,
-        accept=AcceptSignup(parts.control, connect_dead_letters(settings.bucket_name)),
-        now=time.time,
-        new_trace=lambda: str(ULID()),
-        logger=make_logger(SERVICE),
-        meter=Meter(SERVICE),
+        reception(SERVICE, auth_providers(settings.auth_providers), parts.secrets),
+        settings.tenant_is,
+        AcceptSignup(parts.control, connect_dead_letters(settings.bucket_name)),
     )
 
 

@@ -1,17 +1,20 @@
-"""What the webhooks' doors have in common: check a request, verify it, keep aside what is broken.
+"""What the webhooks' doors have in common: all but how an event is read and who accepts it.
 
 Checks run in one order, the cheap and harmless ones first: 404, 405, 415, 413, 400, 401. What is
 not well signed is never stored, and its sender learns nothing.
 """
 
+import hashlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
-from flask import Response, g, request
+from flask import Flask, Response, g, request
+from ulid import ULID
 
-from shared.observability import Meter
+from shared.observability import Meter, make_logger
 from shared.webhooks.documents import Document, read_document
 from shared.webhooks.families import Family, Verified
 from shared.webhooks.http import (
@@ -19,15 +22,17 @@ from shared.webhooks.http import (
     answer,
     check_content,
     check_method,
+    json_app,
     lower_headers,
     note,
     read_body,
+    serve,
 )
-from shared.webhooks.parsing import Malformed
+from shared.webhooks.parsing import Ignored, Malformed
 from shared.webhooks.ports import KeepAside, Secrets
 from shared.webhooks.verification import verify_request
 
-__all__ = ["Provider", "Reception", "Taken", "keep_aside", "take"]
+__all__ = ["Provider", "Reception", "Taken", "reception", "webhook_app"]
 
 
 class Provider(Protocol):
@@ -44,6 +49,7 @@ class Provider(Protocol):
         ...
 
 
+E = TypeVar("E")
 P = TypeVar("P", bound=Provider)
 
 
@@ -59,6 +65,18 @@ class Reception(Generic[P]):
     meter: Meter
 
 
+def reception(service: str, providers: Mapping[str, P], secrets: Secrets) -> Reception[P]:
+    """Return what the door of a function stands on in Lambda: its own log, the real clock."""
+    return Reception(
+        providers=providers,
+        secrets=secrets,
+        now=time.time,
+        new_trace=lambda: str(ULID()),
+        logger=make_logger(service),
+        meter=Meter(service),
+    )
+
+
 @dataclass(frozen=True)
 class Taken(Generic[P]):
     """Hold a request that proved its sender."""
@@ -68,9 +86,44 @@ class Taken(Generic[P]):
     verified: Verified
     body: bytes
 
+    @property
+    def sha256(self) -> str:
+        """Return the body's SHA-256 in hex, which tells a resend from another body."""
+        return hashlib.sha256(self.body).hexdigest()
 
-def take(on: Reception[P], kind: str, provider: str) -> Taken[P]:
-    """Check and verify the request at hand, signed with the secret `<kind>/<provider>`.
+
+def webhook_app(
+    kind: str,
+    on: Reception[P],
+    keeper: KeepAside,
+    understand: Callable[[Taken[P]], E | Ignored | Malformed],
+    accept: Callable[[E, Taken[P]], Response],
+) -> Flask:
+    """Return the app that serves `POST /webhooks/<kind>/{provider}`.
+
+    A provider signs with the secret `<kind>/<provider>`. `understand` raises nothing; what it
+    finds to be an event is for `accept` to answer.
+    """
+    app = json_app(__name__, on.logger, on.meter, on.new_trace)
+
+    def webhook(provider: str) -> Response:
+        taken = _take(on, kind, provider)
+        parsed = understand(taken)
+        match parsed:
+            case Ignored(type=type_, reason=reason):
+                note(type=type_)
+                return answer("ignored", reason=reason)
+            case Malformed():
+                return _keep_aside(keeper, taken, parsed)
+            case _:
+                return accept(parsed, taken)
+
+    serve(app, f"/webhooks/{kind}/<provider>", webhook)
+    return app
+
+
+def _take(on: Reception[P], kind: str, provider: str) -> Taken[P]:
+    """Check and verify the request at hand.
 
     Raises:
         Refusal, NotJson, BadSignature, NotConfigured, Transient: see `json_app`, which answers.
@@ -99,7 +152,7 @@ def take(on: Reception[P], kind: str, provider: str) -> Taken[P]:
     return Taken(adapter, document, verified, body)
 
 
-def keep_aside(keeper: KeepAside, taken: Taken[P], malformed: Malformed) -> Response:
+def _keep_aside(keeper: KeepAside, taken: Taken[P], malformed: Malformed) -> Response:
     """Keep a well-signed body that could not be understood, and acknowledge it."""
     note(event_id=malformed.event_id)
     keeper.dead_letter(

@@ -20,13 +20,13 @@ from pydantic import (
 )
 
 from shared.domain.event_fields import EventId, EventType
+from shared.settings import BadSettings
 from shared.webhooks.documents import Document
 
 __all__ = [
     "Ignored",
     "Malformed",
     "Moment",
-    "UnknownProvider",
     "Wire",
     "choose_providers",
     "event_id_at",
@@ -137,18 +137,14 @@ def _reason(error: ValidationError) -> str:
     ]
 
 
-class UnknownProvider(Exception):  # noqa: N818 - reads as what it says
-    """Say which names of a setting d1fleet has no adapter for."""
-
-
 def choose_providers(setting: str, names: Iterable[str], known: Mapping[str, P]) -> Mapping[str, P]:
     """Return the adapters that a deployment chose by name in a setting.
 
     Raises:
-        UnknownProvider: one line that names the setting and what may stand in it.
+        BadSettings: one line that names the setting and what may stand in it.
     """
     chosen = tuple(dict.fromkeys(names))
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        raise UnknownProvider(f"{setting}: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
+        raise BadSettings(f"{setting}: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
     return MappingProxyType({name: known[name] for name in chosen})

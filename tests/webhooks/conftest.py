@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from functions.on_billing import door as billing_door
@@ -21,6 +22,7 @@ from shared.domain.billing_events import BillingEvent
 from shared.observability import Meter, make_logger
 from shared.webhooks.auth import AUTH_PROVIDERS, TenantIs
 from shared.webhooks.billing import BILLING_PROVIDERS, Reading
+from shared.webhooks.door import Reception
 from shared.webhooks.ports import Accepted
 
 NOW = 1_790_000_000
@@ -101,6 +103,26 @@ class Stage:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
 
+def set_up(
+    providers: dict[str, Any],
+    secrets: dict[str, tuple[str, ...]],
+    open_door: Callable[[Reception[Any], Inbox], Flask],
+) -> Stage:
+    """Open a door at which these providers are known, with these secrets."""
+    inbox, log, clock = Inbox(), io.StringIO(), [float(NOW)]
+    book, service = SecretBook(secrets), f"test-{uuid.uuid4()}"
+    on = Reception(
+        providers=providers,
+        secrets=book,
+        now=lambda: clock[0],
+        new_trace=lambda: uuid.uuid4().hex,
+        logger=make_logger(service, log),
+        meter=Meter(service),
+    )
+    app = open_door(on, inbox)
+    return Stage(app.test_client(), inbox, book, log, clock, app)
+
+
 @pytest.fixture
 def make_stage() -> Callable[..., Stage]:
     def make(
@@ -109,24 +131,12 @@ def make_stage() -> Callable[..., Stage]:
         providers: tuple[str, ...] = tuple(AUTH_PROVIDERS),
         secrets: dict[str, tuple[str, ...]] | None = None,
     ) -> Stage:
-        inbox, log, clock = Inbox(), io.StringIO(), [float(NOW)]
-        book = SecretBook(
-            {f"auth/{name}": (SECRET,) for name in AUTH_PROVIDERS} if secrets is None else secrets
+        known = {f"auth/{name}": (SECRET,) for name in AUTH_PROVIDERS}
+        return set_up(
+            {name: AUTH_PROVIDERS[name] for name in providers},
+            known if secrets is None else secrets,
+            lambda on, inbox: create_app(Dependencies(on, tenant_is, inbox)),
         )
-        service = f"test-{uuid.uuid4()}"
-        app = create_app(
-            Dependencies(
-                providers={name: AUTH_PROVIDERS[name] for name in providers},
-                tenant_is=tenant_is,
-                secrets=book,
-                accept=inbox,
-                now=lambda: clock[0],
-                new_trace=lambda: uuid.uuid4().hex,
-                logger=make_logger(service, log),
-                meter=Meter(service),
-            )
-        )
-        return Stage(app.test_client(), inbox, book, log, clock, app)
 
     return make
 
@@ -144,23 +154,14 @@ def make_billing() -> Callable[..., Stage]:
         secrets: dict[str, tuple[str, ...]] | None = None,
         providers: tuple[str, ...] = tuple(BILLING_PROVIDERS),
     ) -> Stage:
-        inbox, log, clock = Inbox(), io.StringIO(), [float(NOW)]
         known = {f"billing/{name}": (SECRET,) for name in BILLING_PROVIDERS}
-        book = SecretBook(known if secrets is None else secrets)
-        service = f"test-{uuid.uuid4()}"
-        app = billing_door.create_app(
-            billing_door.Dependencies(
-                providers={name: BILLING_PROVIDERS[name] for name in providers},
-                reading=Reading("test"),
-                secrets=book,
-                accept=inbox,
-                now=lambda: clock[0],
-                new_trace=lambda: uuid.uuid4().hex,
-                logger=make_logger(service, log),
-                meter=Meter(service),
-            )
+        return set_up(
+            {name: BILLING_PROVIDERS[name] for name in providers},
+            known if secrets is None else secrets,
+            lambda on, inbox: billing_door.create_app(
+                billing_door.Dependencies(on, Reading("test"), inbox)
+            ),
         )
-        return Stage(app.test_client(), inbox, book, log, clock, app)
 
     return make
 

@@ -22,6 +22,6 @@ def auth_providers(names: Iterable[str]) -> Mapping[str, AuthProvider]:
     """Return the adapters that a deployment chose by name.
 
     Raises:
-        UnknownProvider: one line that names the setting and what may stand in it.
+        BadSettings: one line that names the setting and what may stand in it.
     """
     return choose_providers("AUTH_PROVIDERS", names, AUTH_PROVIDERS)

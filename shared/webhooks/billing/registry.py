@@ -21,6 +21,6 @@ def billing_providers(names: Iterable[str]) -> Mapping[str, BillingProvider]:
     """Return the adapters that a deployment chose by name.
 
     Raises:
-        UnknownProvider: one line that names the setting and what may stand in it.
+        BadSettings: one line that names the setting and what may stand in it.
     """
     return choose_providers("BILLING_PROVIDERS", names, BILLING_PROVIDERS)
