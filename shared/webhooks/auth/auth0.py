@@ -6,21 +6,19 @@ Source: auth0.com/docs/customize/events and its events-schema.json. Test deliver
 
 from shared.domain.auth_events import AuthEvent
 from shared.domain.event_fields import EventId, Mode, TenantId
-from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
+from shared.webhooks.auth.base import (
+    ORGANIZATIONS_AND_USERS,
+    AuthProvider,
+    DisplayName,
+    Parsed,
+    TenantIs,
+    route,
+)
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StaticCredential, Verified
 from shared.webhooks.parsing import Moment, Wire, event_id_at, parse_as
 
 __all__ = ["AUTH0"]
-
-_VERBS: Verbs = {
-    "organization.created": ("organization", "tenant.requested"),
-    "organization.updated": ("organization", "tenant.updated"),
-    "organization.deleted": ("organization", "tenant.removed"),
-    "user.created": ("user", "tenant.requested"),
-    "user.updated": ("user", "tenant.updated"),
-    "user.deleted": ("user", "tenant.removed"),
-}
 
 
 class _Organization(Wire):
@@ -61,7 +59,7 @@ class _UserEvent(_Event):
 
 def _parse(document: Document, verified: Verified, tenant_is: TenantIs) -> Parsed:  # noqa: ARG001
     event_id = event_id_at(document, "id")
-    routed = route(document, _VERBS, tenant_is, "type", event_id=event_id)
+    routed = route(document, ORGANIZATIONS_AND_USERS, tenant_is, "type", event_id=event_id)
     if not isinstance(routed, tuple):
         return routed
     type_, verb = routed

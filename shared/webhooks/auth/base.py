@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import AfterValidator
 
@@ -11,11 +12,31 @@ from shared.webhooks.documents import Document
 from shared.webhooks.families import Family, Verified
 from shared.webhooks.parsing import Ignored, Malformed, type_at
 
-__all__ = ["AuthProvider", "DisplayName", "Parsed", "TenantIs", "Verbs", "route"]
+__all__ = [
+    "ORGANIZATIONS_AND_USERS",
+    "AuthProvider",
+    "DisplayName",
+    "Parsed",
+    "TenantIs",
+    "Verbs",
+    "route",
+]
 
 TenantIs = Literal["organization", "user"]
 Verbs = Mapping[str, tuple[TenantIs | None, Verb]]
 """By type of event: which kind of object it is about (None: always a tenant), what it asks."""
+
+ORGANIZATIONS_AND_USERS: Final[Verbs] = MappingProxyType(
+    {
+        "organization.created": ("organization", "tenant.requested"),
+        "organization.updated": ("organization", "tenant.updated"),
+        "organization.deleted": ("organization", "tenant.removed"),
+        "user.created": ("user", "tenant.requested"),
+        "user.updated": ("user", "tenant.updated"),
+        "user.deleted": ("user", "tenant.removed"),
+    }
+)
+"""The types of event of the providers that know both."""
 
 
 def _tidy(value: str) -> str | None:

@@ -7,21 +7,19 @@ used: order is told by the object's own `updated_at` (milliseconds), which delet
 
 from shared.domain.auth_events import AuthEvent
 from shared.domain.event_fields import TenantId
-from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
+from shared.webhooks.auth.base import (
+    ORGANIZATIONS_AND_USERS,
+    AuthProvider,
+    DisplayName,
+    Parsed,
+    TenantIs,
+    route,
+)
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StandardWebhooks, Verified
 from shared.webhooks.parsing import Moment, Wire, parse_as
 
 __all__ = ["CLERK"]
-
-_VERBS: Verbs = {
-    "organization.created": ("organization", "tenant.requested"),
-    "organization.updated": ("organization", "tenant.updated"),
-    "organization.deleted": ("organization", "tenant.removed"),
-    "user.created": ("user", "tenant.requested"),
-    "user.updated": ("user", "tenant.updated"),
-    "user.deleted": ("user", "tenant.removed"),
-}
 
 
 class _Object(Wire):
@@ -36,7 +34,9 @@ class _Event(Wire):
 
 
 def _parse(document: Document, verified: Verified, tenant_is: TenantIs) -> Parsed:
-    routed = route(document, _VERBS, tenant_is, "type", event_id=verified.message_id)
+    routed = route(
+        document, ORGANIZATIONS_AND_USERS, tenant_is, "type", event_id=verified.message_id
+    )
     if not isinstance(routed, tuple):
         return routed
     type_, verb = routed

@@ -7,21 +7,19 @@ be given or changed later, and a database must not change hands then.
 
 from shared.domain.auth_events import AuthEvent
 from shared.domain.event_fields import EventId, TenantId
-from shared.webhooks.auth.base import AuthProvider, DisplayName, Parsed, TenantIs, Verbs, route
+from shared.webhooks.auth.base import (
+    ORGANIZATIONS_AND_USERS,
+    AuthProvider,
+    DisplayName,
+    Parsed,
+    TenantIs,
+    route,
+)
 from shared.webhooks.documents import Document
 from shared.webhooks.families import StampedHeader, Verified
 from shared.webhooks.parsing import Moment, Wire, event_id_at, parse_as
 
 __all__ = ["WORKOS"]
-
-_VERBS: Verbs = {
-    "organization.created": ("organization", "tenant.requested"),
-    "organization.updated": ("organization", "tenant.updated"),
-    "organization.deleted": ("organization", "tenant.removed"),
-    "user.created": ("user", "tenant.requested"),
-    "user.updated": ("user", "tenant.updated"),
-    "user.deleted": ("user", "tenant.removed"),
-}
 
 
 class _Object(Wire):
@@ -38,7 +36,7 @@ class _Event(Wire):
 
 def _parse(document: Document, verified: Verified, tenant_is: TenantIs) -> Parsed:  # noqa: ARG001
     event_id = event_id_at(document, "id")
-    routed = route(document, _VERBS, tenant_is, "event", event_id=event_id)
+    routed = route(document, ORGANIZATIONS_AND_USERS, tenant_is, "event", event_id=event_id)
     if not isinstance(routed, tuple):
         return routed
     type_, verb = routed

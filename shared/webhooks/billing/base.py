@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, Field
 
 from shared.domain.billing_events import BillingEvent
 from shared.domain.event_fields import Mode, TenantId
@@ -21,6 +21,7 @@ __all__ = [
     "IdOrObject",
     "Parsed",
     "Reading",
+    "Status",
     "Tagged",
     "hint_of",
     "read_as",
@@ -61,6 +62,10 @@ class BillingProvider:
     name: str
     family: Family
     parse: Parse
+
+
+Status = Annotated[str, Field(max_length=100)]
+"""The provider's own word for how a subscription stands: one of the future is let through."""
 
 
 class Tagged(Wire):

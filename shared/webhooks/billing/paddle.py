@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from shared.domain.billing_events import BillingEvent, Word
 from shared.domain.event_fields import EventId
@@ -23,6 +23,7 @@ from shared.webhooks.billing.base import (
     BillingProvider,
     Parsed,
     Reading,
+    Status,
     Tagged,
     hint_of,
     read_as,
@@ -71,7 +72,7 @@ class PaddleSubscription(Wire):
     """Hold what is used of a subscription, as events carry it and as the API answers with it."""
 
     id: BillingId
-    status: Annotated[str, Field(max_length=100)]
+    status: Status
     customer_id: BillingId
     custom_data: _CustomData = None
     scheduled_change: _Change | None = None

@@ -9,9 +9,7 @@ the latter never changes. The sandbox is a server of its own, and its events do 
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from shared.domain.billing_events import BillingEvent, Word
 from shared.domain.links import Hint
@@ -22,6 +20,7 @@ from shared.webhooks.billing.base import (
     BillingProvider,
     Parsed,
     Reading,
+    Status,
     Tagged,
     hint_of,
     read_as,
@@ -62,7 +61,7 @@ class _Listed(Wire):
     """Hold what is used of a subscription in the state of its customer."""
 
     id: BillingId
-    status: Annotated[str, Field(max_length=100)] = "active"
+    status: Status = "active"
     metadata: Tagged | None = None
     cancel_at_period_end: bool = False
     current_period_end: Moment | None = None
@@ -82,7 +81,7 @@ class _Listed(Wire):
 class PolarSubscription(_Listed):
     """Hold what is used of a subscription, as events carry it and as the API answers with it."""
 
-    status: Annotated[str, Field(max_length=100)]
+    status: Status
     customer_id: BillingId
     customer: _Customer = _Customer()
 

@@ -6,13 +6,11 @@ never began: to have tried and not paid is no reason to close a tenant that was 
 
 from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from shared.domain.billing_events import Word
 from shared.domain.subscription import BillingId, Standing
-from shared.webhooks.billing.base import IdOrObject, Tagged, hint_of, standing_fact
+from shared.webhooks.billing.base import IdOrObject, Status, Tagged, hint_of, standing_fact
 from shared.webhooks.parsing import Moment, Wire
 
 __all__ = ["STATUSES", "StripeSubscription", "stripe_word"]
@@ -47,7 +45,7 @@ class StripeSubscription(Wire):
     """
 
     id: BillingId
-    status: Annotated[str, Field(max_length=100)]
+    status: Status
     customer: IdOrObject
     metadata: Tagged | None = None
     created: Moment | None = None
