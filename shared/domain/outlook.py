@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from shared.domain.backup import Backup, BackupStatus, Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
-from shared.domain.standing import FREE, Entitlement, Right, Target, wanted
+from shared.domain.standing import FREE, Entitlement, Right, Target, operators_word, wanted
 from shared.domain.tenant import Tenant, TenantStatus
 
 __all__ = ["Circumstances", "Outlook", "outlook", "size_in_words"]
@@ -125,11 +125,7 @@ def _word(tenant: Tenant, given: Circumstances) -> str:
 
 
 def _operator_counts(tenant: Tenant, entitlement: Entitlement) -> bool:
-    own = tenant.operator_at
-    if tenant.operator is None or own is None:
-        return False
-    others = (entitlement.said_at, tenant.removed_at)
-    return not any(at is not None and at > own for at in others)
+    return operators_word(tenant, entitlement) is not None
 
 
 def _pending(tenant: Tenant, given: Circumstances, word: str) -> Outlook:

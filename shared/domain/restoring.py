@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from shared.domain.backup import Backup, BackupStatus, Restore
 from shared.domain.database import Database, DatabaseStatus
-from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
+from shared.domain.tenant import NO_CLOSING, OperatorWord, Tenant, TenantStatus
 
 __all__ = [
     "AwaitTenant",
@@ -105,11 +105,7 @@ _GONE: Final = frozenset(
     {DatabaseStatus.DELETED, DatabaseStatus.QUARANTINED, DatabaseStatus.DETACHED}
 )
 _CLOSING_IS_OVER: Final[dict[str, Any]] = {
-    "closing_id": None,
-    "grace_ends_at": None,
-    "access_cut_at": None,
-    "without_backup": False,
-    "past_no_return": False,
+    **NO_CLOSING,
     "final_backup_id": None,
 }
 

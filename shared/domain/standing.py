@@ -19,7 +19,7 @@ from typing import Any, Final, assert_never
 
 from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
 
-__all__ = ["FREE", "Entitlement", "Right", "Target", "settle", "wanted"]
+__all__ = ["FREE", "Entitlement", "Right", "Target", "operators_word", "settle", "wanted"]
 
 
 class Right(StrEnum):
@@ -69,7 +69,7 @@ def wanted(
     tenant: Tenant, entitlement: Entitlement, *, require_subscription: bool
 ) -> tuple[Target, str]:
     """Return what a tenant should be, and why, for people."""
-    if (word := _operators(tenant, entitlement)) is not None:
+    if (word := operators_word(tenant, entitlement)) is not None:
         match word:
             case OperatorWord.SUSPEND:
                 return Target.SUSPENDED, "suspended by an operator"
@@ -95,7 +95,7 @@ def wanted(
             return Target.CLOSED, entitlement.reason
 
 
-def _operators(tenant: Tenant, entitlement: Entitlement) -> OperatorWord | None:
+def operators_word(tenant: Tenant, entitlement: Entitlement) -> OperatorWord | None:
     """Return the operator's word if nobody said anything newer."""
     said = tenant.operator_at
     if tenant.operator is None or said is None:

@@ -14,15 +14,17 @@ What it should be follows from three words, the auth provider's, billing's and t
 `shared.domain.standing` weighs them.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_serializer
 
 from shared.domain.lifecycle import Instant, Record
 
-__all__ = ["OperatorWord", "Tenant", "TenantStatus"]
+__all__ = ["NO_CLOSING", "OperatorWord", "Tenant", "TenantStatus"]
 
 
 class TenantStatus(StrEnum):
@@ -59,14 +61,17 @@ _NO_DATABASE: Final = {
     "shard": None,
     "schema_version": "",
 }
-_NO_CLOSING: Final = {
-    "closing_id": None,
-    "grace": None,
-    "grace_ends_at": None,
-    "access_cut_at": None,
-    "without_backup": False,
-    "past_no_return": False,
-}
+NO_CLOSING: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "closing_id": None,
+        "grace": None,
+        "grace_ends_at": None,
+        "access_cut_at": None,
+        "without_backup": False,
+        "past_no_return": False,
+    }
+)
+"""What a tenant has of a closing that is over: nothing."""
 
 
 class OperatorWord(StrEnum):
@@ -148,14 +153,14 @@ class Tenant(Record):
         # down: what it held before proves nothing.
         changes = {"failed_by_pool": False, "routed_status": None, "held_up": None, **changes}
         if self.status is TenantStatus.CLOSING and to is not TenantStatus.CLOSED:
-            changes = {**_NO_CLOSING, **changes}
+            changes = {**NO_CLOSING, **changes}
         return self._moved(to, now, _NEXT, changes)
 
     def anew(self, now: datetime, **changes: Any) -> "Tenant":
         """Return the next life of a tenant's id: pending, and nothing of the old one with it."""
         nothing = {
             **_NO_DATABASE,
-            **_NO_CLOSING,
+            **NO_CLOSING,
             "reason": None,
             "operator": None,
             "operator_at": None,

@@ -20,6 +20,7 @@ __all__ = [
     "due_deletes",
     "note_departure",
     "take_delete",
+    "usual_deletes",
 ]
 
 STOPPED_WAIT: Final = 900.0
@@ -131,7 +132,7 @@ def note_departure(control: Control, tenant: Tenant, trace: str) -> None:
     # Below the least that a day may have nothing needs to be looked up.
     if count <= deletes_allowed(control.settings.max_deletes_per_day, 0):
         return
-    if count != deletes_allowed(control.settings.max_deletes_per_day, _tenants(control)) + 1:
+    if count != usual_deletes(control) + 1:
         return
     alert = alert_put(
         now,
@@ -143,6 +144,12 @@ def note_departure(control: Control, tenant: Tenant, trace: str) -> None:
     )
     control.state.table.write(alert)
     deliver_now(control, alert.item)
+
+
+def usual_deletes(control: Control) -> int:
+    """Return how many deletes a day may have without a word of anybody's; counts the fleet."""
+    counts = (control.state.count_tenants(status, limit=MOST_COUNTED) for status in COUNTED)
+    return deletes_allowed(control.settings.max_deletes_per_day, sum(counts))
 
 
 def _open(control: Control, breaker: Breaker, reason: str) -> None:
@@ -169,8 +176,4 @@ def _usual(control: Control, breaker: Breaker) -> int:
     least = deletes_allowed(setting, 0)
     if setting or breaker.recent(control.now()) + due_deletes(control, most=least + 1) <= least:
         return least
-    return deletes_allowed(setting, _tenants(control))
-
-
-def _tenants(control: Control) -> int:
-    return sum(control.state.count_tenants(status, limit=MOST_COUNTED) for status in COUNTED)
+    return usual_deletes(control)

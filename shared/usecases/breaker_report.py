@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.breaker import deletes_allowed
-from shared.usecases.brakes import COUNTED, MOST_COUNTED, due_deletes
+from shared.usecases.brakes import MOST_COUNTED, due_deletes, usual_deletes
 from shared.usecases.context import Control
 
 __all__ = ["BreakerReport", "breaker_report"]
@@ -29,8 +28,6 @@ class BreakerReport:
 def breaker_report(control: Control) -> BreakerReport:
     """Return how the breaker stands now. What is due comes from an index that lags a little."""
     breaker, now = control.breaker.read(), control.now()
-    tenants = sum(control.state.count_tenants(status, limit=MOST_COUNTED) for status in COUNTED)
-    usual = deletes_allowed(control.settings.max_deletes_per_day, tenants)
     until = breaker.allowed_until
     return BreakerReport(
         open=breaker.is_open,
@@ -38,6 +35,6 @@ def breaker_report(control: Control) -> BreakerReport:
         opened_at=breaker.opened_at,
         done=breaker.recent(now),
         due=due_deletes(control, most=MOST_COUNTED),
-        most=breaker.most(usual, now),
+        most=breaker.most(usual_deletes(control), now),
         allowed_until=until if until is not None and now < until else None,
     )
