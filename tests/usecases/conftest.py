@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,6 +23,7 @@ from shared.aws.table import Table
 from shared.cloudflare.client import CloudflareClient
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
+from shared.domain.tenant import Tenant
 from shared.router.client import RouterClient
 from shared.settings import Settings
 from shared.usecases.context import Control
@@ -31,6 +33,8 @@ from shared.usecases.push_migrations import push_migrations
 from shared.wiring import utc_now
 from tests.support.table import table_properties
 from tests.usecases.killing import Executioner, WatchedAws, WatchedTransport
+from tests.usecases.leaving import live
+from tests.usecases.long_work import ROWS, Bucket, add_long_work, api
 from tests.usecases.world import Clock, Waiting, World
 
 MIGRATIONS = {"0001_notes.sql": b"CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"}
@@ -148,6 +152,26 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
         push_migrations(outside.migrations, MIGRATIONS, pushed_by="test", now=clock)
         queues.heap.clear()
         yield world
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where long work is done."""
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def bucket(world: World, folder: Path) -> Bucket:
+    """The bucket of a world that does long work too."""
+    return add_long_work(world, folder)
+
+
+@pytest.fixture
+def tenant(world: World, bucket: Bucket) -> Tenant:
+    """A tenant that is served and has notes, in a world that does long work too."""
+    tenant = live(world, "org_a")
+    api(world).d1.query(tenant.database_id or "", ROWS)
+    return tenant
 
 
 @pytest.fixture

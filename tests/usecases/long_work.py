@@ -26,6 +26,7 @@ from tests.usecases.leaving import database_of, tenant_of
 from tests.usecases.world import World
 
 __all__ = [
+    "ROWS",
     "Bucket",
     "add_long_work",
     "api",
@@ -36,6 +37,10 @@ __all__ = [
     "restored_for",
     "wanted_backup",
 ]
+
+
+ROWS = "INSERT INTO notes (text) VALUES ('ä'), ('it''s'), ('')"
+"""Three notes, for a tenant to have something to lose."""
 
 
 class Bucket(BackupStore):

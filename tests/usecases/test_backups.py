@@ -22,10 +22,10 @@ from shared.errors import Transient
 from shared.settings import Settings
 from shared.usecases.operate_tenant import OperateTenant
 from tests.dumps import nasty
-from tests.usecases.leaving import database_of, live
+from tests.usecases.leaving import database_of
 from tests.usecases.long_work import (
+    ROWS,
     Bucket,
-    add_long_work,
     api,
     backed_up,
     closing,
@@ -37,29 +37,11 @@ from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
 
 B = BackupStatus
-ROWS = "INSERT INTO notes (text) VALUES ('ä'), ('it''s'), ('')"
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"pool_target": 1})
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def bucket(world: World, folder: Path) -> Bucket:
-    return add_long_work(world, folder)
-
-
-@pytest.fixture
-def tenant(world: World, bucket: Bucket) -> Tenant:
-    tenant = live(world, "org_a")
-    api(world).d1.query(tenant.database_id or "", ROWS)
-    return tenant
 
 
 def stored(bucket: Bucket, backup: Backup, path: Path) -> Path:

@@ -13,10 +13,9 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.dumps import differences
 from shared.settings import Settings
 from shared.usecases.request_restore import request_restore
-from tests.usecases.leaving import database_of, live, tenant_of
+from tests.usecases.leaving import database_of, tenant_of
 from tests.usecases.long_work import (
     Bucket,
-    add_long_work,
     api,
     backed_up,
     closing,
@@ -30,7 +29,6 @@ from tests.usecases.world import World
 
 MOST_EFFECTS = 140
 T = TypeVar("T")
-ROWS = "INSERT INTO notes (text) VALUES ('ä'), ('it''s'), ('')"
 
 
 @pytest.fixture
@@ -42,23 +40,6 @@ def settings(settings: Settings) -> Settings:
 def _quick_to_cancel(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let D1 forget an export soon that nobody polls: the clock of these tests is not its clock."""
     monkeypatch.setattr(emulator.transfers, "idle", 0.3)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def bucket(world: World, folder: Path) -> Bucket:
-    return add_long_work(world, folder)
-
-
-@pytest.fixture
-def tenant(world: World, bucket: Bucket) -> Tenant:
-    tenant = live(world, "org_a")
-    api(world).d1.query(tenant.database_id or "", ROWS)
-    return tenant
 
 
 def killed_after_each(world: World, ask: Callable[[], T], see: Callable[[T], None]) -> list[str]:

@@ -30,6 +30,7 @@ from tests.usecases.leaving import (
     row_of,
     tenant_of,
 )
+from tests.usecases.long_work import listen
 from tests.usecases.test_signup_path import accept, status
 from tests.usecases.world import World
 
@@ -365,11 +366,7 @@ def test_a_token_that_lost_its_permission_holds_up_and_alerts_once(
 ) -> None:
     """Nothing is lost: with the permission back the closing goes on by itself to its end."""
     tenant = live(world, "org_token")
-    sqs, sns = boto3.client("sqs"), boto3.client("sns")
-    url = sqs.create_queue(QueueName="alerts")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    topic = world.control.settings.alert_topic_arn
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+    alerted = listen(world)
     close(world, "org_token")
     world.run(lambda: database_of(world, tenant).status is D.DELETING)
     order = {"token": emulator.api_token, "groups": ["Account Settings Read"]}
@@ -385,11 +382,6 @@ def test_a_token_that_lost_its_permission_holds_up_and_alerts_once(
         order["groups"] = [*order["groups"], "D1 Write", "Workers Scripts Write"]
         httpx.post(f"{emulator.control_url}/tokens", json=order).raise_for_status()
     assert on_d1(world, database_of(world, tenant))
-    told = []
-    while some := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in some:
-            told.append(message["Body"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    assert len([body for body in told if "database_held_up" in body]) == 1
+    assert alerted().count("database_held_up") == 1
     gone(world, "org_token")
     assert not on_d1(world, database_of(world, tenant))

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,10 +18,10 @@ from shared.errors import Permanent
 from shared.settings import Settings
 from shared.usecases.request_restore import request_restore
 from tests.dumps import nasty
-from tests.usecases.leaving import close, database_of, gone, live, tenant_of
+from tests.usecases.leaving import close, database_of, gone, tenant_of
 from tests.usecases.long_work import (
+    ROWS,
     Bucket,
-    add_long_work,
     api,
     backed_up,
     content,
@@ -33,24 +32,11 @@ from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
 
 D, R = DatabaseStatus, RestoreStatus
-ROWS = "INSERT INTO notes (text) VALUES ('ä'), ('it''s'), ('')"
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"pool_target": 1})
-
-
-@pytest.fixture
-def bucket(world: World, tmp_path: Path) -> Bucket:
-    return add_long_work(world, tmp_path / "work")
-
-
-@pytest.fixture
-def tenant(world: World, bucket: Bucket) -> Tenant:
-    tenant = live(world, "org_a")
-    api(world).d1.query(tenant.database_id or "", ROWS)
-    return tenant
 
 
 def restore_of(world: World, restore: Restore) -> Restore:
