@@ -42,10 +42,10 @@ def status(run: Run) -> int:
 @command(breaker, "reset")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def reset(run: Run, yes: bool) -> None:
-    """Confirm that what is due now may be deleted within the next 24 hours.
+    """Let as many databases be deleted within 24 hours as are due by then.
 
-    Look first whose databases they are: `d1fleet tenants list --status closing`. What becomes due
-    beyond that is weighed anew.
+    Look first whose databases they are: `d1fleet tenants list --status closing`. It is a number
+    that is confirmed: whoever becomes due meanwhile counts, and more than that stop them all again.
     """
     control, trace = run.deployment.parts.control, run.deployment.trace
     due = breaker_report(control).due
