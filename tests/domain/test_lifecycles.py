@@ -186,6 +186,7 @@ def test_a_closing_that_ends_otherwise_leaves_nothing_behind() -> None:
     closing = tenant(
         "closing",
         closing_id="1-2",
+        grace=timedelta(0),
         grace_ends_at=NOW,
         access_cut_at=NOW,
         without_backup=True,
@@ -195,6 +196,7 @@ def test_a_closing_that_ends_otherwise_leaves_nothing_behind() -> None:
     back = closing.moved(TenantStatus.ACTIVATING, LATER)
     assert (back.closing_id, back.grace_ends_at, back.access_cut_at) == (None, None, None)
     assert (back.without_backup, back.past_no_return) == (False, False)
+    assert back.grace is None  # or the next closing would be over as soon as this one
     closed = closing.moved(TenantStatus.CLOSED, LATER)
     assert (closed.closing_id, closed.final_backup_id) == ("1-2", ULID)
 

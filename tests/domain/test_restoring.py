@@ -103,6 +103,27 @@ def test_a_backup_can_be_named() -> None:
     )
 
 
+def test_a_backup_that_the_bucket_let_go_of_is_none() -> None:
+    """Past its retention it is refused, named or not, and one that is kept is taken instead."""
+    expired = K2.model_copy(update={"keep_until": NOW})
+    kept = K1.model_copy(update={"keep_until": NOW + timedelta(seconds=1)})
+    action = planned(tenant(S.CLOSED), backups=[expired, kept])
+    assert isinstance(action, BringBack)
+    assert action.backup == kept
+    named = planned(tenant(S.CLOSED), wanted="K2", backups=[expired, kept])
+    assert "has no backup K2" in reason(named)
+    for more in ({"replace": True}, {"detached": True}):
+        refused = planned(tenant(S.ACTIVE), database(), backups=[expired], **more)
+        assert "has no proven backup" in reason(refused)
+
+
+def test_the_grace_of_the_closing_that_is_over_is_not_the_next_ones() -> None:
+    """A tenant that was closed at once, and came back, has the usual time when it closes again."""
+    action = planned(tenant(S.CLOSED, grace=timedelta(0)), database(D.DELETED))
+    assert isinstance(action, BringBack)
+    assert action.pending.grace is None
+
+
 @pytest.mark.parametrize("past", [True, False])
 def test_a_closing_tenant_is_resumed(past: bool) -> None:
     """Its data is still there, or comes back as proven; a backup in its place is another matter."""

@@ -104,6 +104,19 @@ def test_a_new_creation_after_a_tombstone_is_a_new_episode() -> None:
     assert again.display_name == "name 4"
 
 
+def test_deleted_and_created_again_while_its_data_comes_back() -> None:
+    """The restore stays its own through both: it waits for its data in the same life."""
+    waits = here("c1").changed(NOW, restore_id="R", returning="restored")
+    gone = applied(waits, decided(waits, event("d2")))
+    assert gone is not None
+    assert (gone.status, gone.restore_id) == (TenantStatus.CLOSING, "R")
+    admission = decided(gone, event("c3"))
+    assert isinstance(admission, Move)
+    back = admission.tenant
+    assert (back.status, back.restore_id) == (TenantStatus.PENDING, "R")
+    assert (back.episode, back.wants_restore, back.removed_at) == (1, True, None)
+
+
 def test_a_deletion_starts_the_grace_from_its_receipt() -> None:
     """The tenant closes, keeps its database and its data, until so long after we heard of it."""
     closing = here("c1", "d2", claimed=True)

@@ -7,6 +7,7 @@ import pytest
 
 from shared.aws.items import Change, new_ulid, slot_put
 from shared.aws.pools import Pools
+from shared.aws.state import State
 from shared.domain.backup import Backup, BackupReason, BackupStatus
 from shared.domain.budget import Lane
 from shared.domain.database import Database, DatabaseStatus
@@ -138,6 +139,23 @@ def test_a_few_a_day_go_without_a_word(world: World) -> None:
     swept(world, 1)
     assert len(databases(world, DatabaseStatus.DELETED)) == 5
     assert world.control.breaker.read().is_open
+
+
+def test_an_index_that_lags_stops_nobody(
+    world: World, alerts: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who passed a moment ago, or came back, is still listed as due: only the records count."""
+    for number in range(6):
+        at_the_point(world, f"org_{number}")
+    state = world.control.state
+    listed = list(state.tenants(TenantStatus.CLOSING))
+    assert len(listed) == 6
+    monkeypatch.setattr(State, "tenants", lambda *_args, **_more: iter(listed))
+    OperateTenant(world.control).resume("org_5", trace="t")
+    world.run(lambda: len(databases(world, DatabaseStatus.DELETED)) == 5)
+    assert due_deletes(world.control, most=1000) == 6
+    assert not world.control.breaker.read().is_open
+    assert "breaker_open" not in alerts()
 
 
 def test_many_departures_within_an_hour_are_told_of_once(

@@ -1,0 +1,154 @@
+"""The way of a restored database from its proof to its tenant, and what may happen meanwhile."""
+
+import pytest
+
+from shared.domain.backup import Restore, RestoreStatus
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.settings import Settings
+from shared.usecases.operate_restore import OperateRestore
+from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.push_migrations import push_migrations
+from tests.support.events import signup
+from tests.usecases.conftest import MIGRATIONS
+from tests.usecases.leaving import close, gone, live, on_d1, tenant_of
+from tests.usecases.long_work import api, listen
+from tests.usecases.test_signup_path import accept, status
+from tests.usecases.world import World
+
+D, S = DatabaseStatus, TenantStatus
+UNIQUE = {"0002_unique.sql": b"CREATE UNIQUE INDEX once ON notes (text);"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"pool_target": 1})
+
+
+@pytest.fixture
+def closed(world: World, tenant: Tenant) -> Tenant:
+    """A tenant that left with one note twice, as it was; its backup is proven."""
+    api(world).d1.query(tenant.database_id or "", "INSERT INTO notes (text) VALUES ('ä')")
+    close(world, "org_a")
+    gone(world, "org_a")
+    return tenant
+
+
+def asked(world: World) -> tuple[Restore, Database]:
+    """Ask for the tenant's data back; return the restore and the fresh database."""
+    ask = OperateRestore(world.control).restore
+    restore = ask("org_a", backup_id=None, detached=False, replace=False, trace="t").restore
+    assert restore is not None
+    return restore, fresh_of(world, restore)
+
+
+def fresh_of(world: World, restore: Restore) -> Database:
+    found = world.control.state.database(restore.database_ulid)
+    assert found is not None
+    return found
+
+
+def notes(world: World, tenant: Tenant) -> int:
+    sql = "SELECT count(*) AS n FROM notes"
+    return int(api(world).d1.query(tenant.database_id or "", sql)[0].results[0]["n"])
+
+
+def refused_on_its_way(world: World) -> tuple[Restore, Database]:
+    """Ask for the data back while a migration waits that this data alone does not take."""
+    push_migrations(
+        world.outside.migrations,
+        MIGRATIONS | UNIQUE,
+        pushed_by="test",
+        now=world.clock,
+        applied=lambda _: frozenset(),
+    )
+    restore, _ = asked(world)
+    world.run(lambda: status(world, "org_a") is S.FAILED)
+    world.run()
+    return restore, fresh_of(world, restore)
+
+
+def test_what_was_refused_on_its_way_comes_back_by_a_retry(world: World, closed: Tenant) -> None:
+    """The tenant fails with the reason, and its data goes on from where it stopped once mended."""
+    alerted = listen(world)
+    restore, fresh = refused_on_its_way(world)
+    done = world.control.state.restore(restore.restore_id)
+    assert done is not None
+    assert done.status is RestoreStatus.DONE
+    assert (fresh.status, fresh.retry_as, fresh.owner) == (D.QUARANTINED, D.MIGRATING, "org_a")
+    failed = tenant_of(world, "org_a")
+    assert fresh.name in (failed.reason or "")
+    assert "0002_unique.sql" in (failed.reason or "")
+    assert failed.restore_id == restore.restore_id
+    told = alerted()
+    assert (told.count("tenant_failed"), told.count("database_held_up")) == (1, 1)
+    api(world).d1.query(fresh.database_id or "", "DELETE FROM notes WHERE id = 4")
+    retried = OperateTenant(world.control).retry("org_a", "t")
+    assert (retried.status, retried.restore_id) == (S.PENDING, restore.restore_id)
+    again = fresh_of(world, restore)
+    assert (again.status, again.retry_as, again.reason) == (D.MIGRATING, None, None)
+    world.run(lambda: status(world, "org_a") is S.ACTIVE)
+    back = tenant_of(world, "org_a")
+    assert (back.database_ulid, back.restore_id) == (fresh.ulid, None)
+    assert back.schema_version == "0002_unique.sql"
+    assert notes(world, back) == 3
+    assert world.outside.router().probe("org_a").database_uuid == fresh.database_id
+
+
+def test_data_that_takes_no_migration_stops_nobody_else(world: World, closed: Tenant) -> None:
+    """The pool of its class goes on: the file is right for every database but this one."""
+    alerted = listen(world)
+    _, fresh = refused_on_its_way(world)
+    assert fresh.status is D.QUARANTINED
+    assert world.control.pools.blocked("weur") is None
+    assert "pool_blocked" not in alerted()
+    other = live(world, "org_b")
+    assert (other.status, other.schema_version) == (S.ACTIVE, "0002_unique.sql")
+
+
+def test_a_closing_ends_the_wait_for_a_restore(world: World, closed: Tenant) -> None:
+    """Closed instead of mended, it waits for nothing; the refused database stays as it is."""
+    restore, _ = refused_on_its_way(world)
+    close(world, "org_a")
+    gone(world, "org_a")
+    assert tenant_of(world, "org_a").restore_id is None
+    kept = fresh_of(world, restore)
+    assert (kept.status, kept.owner, on_d1(world, kept)) == (D.QUARANTINED, "org_a", True)
+
+
+def heard(world: World, verb: str) -> None:
+    """Let the auth provider say something of the tenant, just now."""
+    now = world.clock()
+    event = signup("org_a", event_id=f"{verb}-{now.isoformat()}", verb=verb, occurred_at=now)
+    accept(world).signup(event, body_sha256="x", trace="t")
+
+
+def test_deleted_and_created_again_meanwhile_it_still_gets_its_data(
+    world: World, closed: Tenant
+) -> None:
+    """The auth provider changes its mind while the data is on its way: no empty database comes."""
+    restore, fresh = asked(world)
+    world.run(lambda: fresh_of(world, restore).status is not D.IMPORTING)
+    heard(world, "tenant.removed")
+    assert (status(world, "org_a"), tenant_of(world, "org_a").grace) == (S.CLOSING, None)
+    heard(world, "tenant.requested")
+    waiting = tenant_of(world, "org_a")
+    assert (waiting.status, waiting.restore_id) == (S.PENDING, restore.restore_id)
+    world.run(lambda: status(world, "org_a") is S.ACTIVE)
+    back = tenant_of(world, "org_a")
+    assert (back.episode, back.database_ulid) == (closed.episode, fresh.ulid)
+    assert notes(world, back) == 4
+
+
+def test_restored_for_nobody_it_is_kept_until_somebody_comes(world: World, closed: Tenant) -> None:
+    """Deleted before its data is there, it is given the data all the same when it comes back."""
+    restore, _ = asked(world)
+    heard(world, "tenant.removed")
+    world.run(lambda: fresh_of(world, restore).status is D.QUARANTINED)
+    fresh = fresh_of(world, restore)
+    assert "does not wait" in (fresh.reason or "")
+    heard(world, "tenant.requested")
+    world.run(lambda: status(world, "org_a") is S.FAILED)
+    OperateTenant(world.control).retry("org_a", "t")
+    world.run(lambda: status(world, "org_a") is S.ACTIVE)
+    assert tenant_of(world, "org_a").database_ulid == fresh.ulid
