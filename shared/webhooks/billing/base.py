@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -16,6 +17,7 @@ from shared.webhooks.families import Family, Verified
 from shared.webhooks.parsing import Ignored, Malformed, Wire, parse_as
 
 __all__ = [
+    "COMMON_STATUSES",
     "NOT_OURS",
     "BillingProvider",
     "IdOrObject",
@@ -27,6 +29,17 @@ __all__ = [
     "read_as",
     "standing_fact",
 ]
+
+COMMON_STATUSES: Final[Mapping[str, tuple[Standing, bool]]] = MappingProxyType(
+    {
+        "active": (Standing.ACTIVE, False),
+        "trialing": (Standing.ACTIVE, False),
+        "past_due": (Standing.PAST_DUE, False),
+        "paused": (Standing.SUSPENDED, False),
+        "canceled": (Standing.ENDED, True),
+    }
+)
+"""What a status means, and whether nothing can follow it: those that every provider has."""
 
 NOT_OURS = "no subscription depends on this type of event"
 

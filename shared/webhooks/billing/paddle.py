@@ -10,15 +10,15 @@ their events do not tell the mode.
 
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator
 
 from shared.domain.billing_events import BillingEvent, Word
 from shared.domain.event_fields import EventId
-from shared.domain.subscription import BillingId, Standing
+from shared.domain.subscription import BillingId
 from shared.webhooks.billing.base import (
+    COMMON_STATUSES,
     NOT_OURS,
     BillingProvider,
     Parsed,
@@ -34,16 +34,6 @@ from shared.webhooks.families import StampedHeader, Verified
 from shared.webhooks.parsing import Ignored, Malformed, Moment, Wire, event_id_at, type_at
 
 __all__ = ["PADDLE", "PaddleSubscription", "paddle_word"]
-
-_STATUSES: Final = MappingProxyType(
-    {
-        "active": (Standing.ACTIVE, False),
-        "trialing": (Standing.ACTIVE, False),
-        "past_due": (Standing.PAST_DUE, False),
-        "paused": (Standing.SUSPENDED, False),
-        "canceled": (Standing.ENDED, True),
-    }
-)
 
 _SUBSCRIPTION: Final = frozenset(
     f"subscription.{what}"
@@ -113,7 +103,7 @@ def paddle_word(of: PaddleSubscription, *, at: datetime, ours: bool) -> Word:
     """
     fact = standing_fact(
         of.status,
-        _STATUSES,
+        COMMON_STATUSES,
         at=at,
         ends_at=of.ends_at,
         began_at=of.started_at or of.created_at,

@@ -16,6 +16,7 @@ from shared.domain.links import Hint
 from shared.domain.names import TENANT_ID
 from shared.domain.subscription import BillingId, Standing
 from shared.webhooks.billing.base import (
+    COMMON_STATUSES,
     NOT_OURS,
     BillingProvider,
     Parsed,
@@ -34,14 +35,10 @@ __all__ = ["POLAR", "PolarSubscription", "polar_word"]
 
 _STATUSES: Final = MappingProxyType(
     {
-        "active": (Standing.ACTIVE, False),
-        "trialing": (Standing.ACTIVE, False),
-        "past_due": (Standing.PAST_DUE, False),
+        **COMMON_STATUSES,
         "unpaid": (Standing.SUSPENDED, False),
-        "paused": (Standing.SUSPENDED, False),
         "incomplete": (Standing.PENDING, False),
         "incomplete_expired": (Standing.PENDING, True),
-        "canceled": (Standing.ENDED, True),
     }
 )
 _SUBSCRIPTION: Final = frozenset(

@@ -10,21 +10,24 @@ from typing import Final
 
 from shared.domain.billing_events import Word
 from shared.domain.subscription import BillingId, Standing
-from shared.webhooks.billing.base import IdOrObject, Status, Tagged, hint_of, standing_fact
+from shared.webhooks.billing.base import (
+    COMMON_STATUSES,
+    IdOrObject,
+    Status,
+    Tagged,
+    hint_of,
+    standing_fact,
+)
 from shared.webhooks.parsing import Moment, Wire
 
 __all__ = ["STATUSES", "StripeSubscription", "stripe_word"]
 
 STATUSES: Final = MappingProxyType(
     {
-        "active": (Standing.ACTIVE, False),
-        "trialing": (Standing.ACTIVE, False),
-        "past_due": (Standing.PAST_DUE, False),
+        **COMMON_STATUSES,
         "unpaid": (Standing.SUSPENDED, False),
-        "paused": (Standing.SUSPENDED, False),
         "incomplete": (Standing.PENDING, False),
         "incomplete_expired": (Standing.PENDING, True),
-        "canceled": (Standing.ENDED, True),
     }
 )
 
