@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from shared.settings import Settings
 from tests.billing.desk import Clients, Desk, open_desk
+from tests.support.settings import settings_of
 
 _numbers = itertools.count(1)
 
@@ -31,19 +31,9 @@ def make_desk(_aws: None) -> Callable[..., Desk]:
     clients = Clients()
 
     def make(*, fetches: tuple[str, ...] = (), **settings: Any) -> Desk:
-        chosen = Settings(
+        chosen = settings_of(
             fleet="t",
             table_name=f"state{next(_numbers)}",
-            bucket_name="files",
-            event_bus_name="bus",
-            alert_topic_arn="arn:aws:sns:us-east-1:123456789012:alerts",
-            work_queue_url="work",
-            work_dlq_url="work-dlq",
-            bind_queue_url="bind",
-            bind_dlq_url="bind-dlq",
-            backup_queue_url="backup",
-            backup_dlq_url="backup-dlq",
-            secrets_prefix="test",
             cloudflare_account_id="account",
             **settings,
         )

@@ -21,25 +21,13 @@ from shared.router.client import RouterClient
 from shared.router.models import DirectoryRow
 from shared.usecases.init_fleet import DIRECTORY_SCHEMA
 from shared.usecases.worker_code import WorkerCode
+from tests.support.budget import Free
 
 pytestmark = pytest.mark.workerd
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 UID = "uid-of-this-fleet"
 ROUTER, SHARD = "acme-pool", "acme-pool-1"
-
-
-class Free:
-    """Give every permit: these tests are not about the budget."""
-
-    def take(self, lane: Lane, n: int = 1) -> None:
-        """Take note of nothing."""
-
-    def close(self, until: datetime, reason: str) -> None:
-        """Take note of nothing."""
-
-    def observe(self, remaining: int, reset_seconds: int, quota: int | None = None) -> None:
-        """Take note of nothing."""
 
 
 def now() -> datetime:

@@ -31,6 +31,7 @@ from shared.usecases.init_fleet import InitFleet
 from shared.usecases.outside import Outside
 from shared.usecases.push_migrations import push_migrations
 from shared.wiring import utc_now
+from tests.support.settings import settings_of
 from tests.support.table import table_properties
 from tests.usecases.killing import Executioner, WatchedAws, WatchedTransport
 from tests.usecases.leaving import live
@@ -59,19 +60,9 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def settings(emulator: Emulator) -> Settings:
-    return Settings(
+    return settings_of(
         fleet=f"t{next(_numbers)}",
         table_name="state",
-        bucket_name="files",
-        event_bus_name="bus",
-        alert_topic_arn="arn:aws:sns:us-east-1:123456789012:alerts",
-        work_queue_url="work",
-        work_dlq_url="work-dlq",
-        bind_queue_url="bind",
-        bind_dlq_url="bind-dlq",
-        backup_queue_url="backup",
-        backup_dlq_url="backup-dlq",
-        secrets_prefix="test",
         cloudflare_account_id=emulator.account.account_id,
         cloudflare_api_url=emulator.base_url,
         workers_dev_url=emulator.workers_url + "/{script}",

@@ -243,6 +243,7 @@ def test_a_backup_that_is_refused_stops_everything(world: World) -> None:
     """Nothing is unbound or deleted; one alert; mended, an operator's word lets it go on."""
     prover = Prover(world, refuses="the bucket refuses")
     world.long_work["backup"] = prover
+    alerted = listen(world)
     tenant = live(world, "org_stop")
     close(world, "org_stop")
     for _ in range(3):
@@ -254,6 +255,7 @@ def test_a_backup_that_is_refused_stops_everything(world: World) -> None:
     assert on_d1(world, stopped)
     assert world.outside.router().inspect(stopped.shard, [stopped.binding], "d1_migrations")
     assert "the bucket refuses" in (tenant_of(world, "org_stop").held_up or "")
+    assert alerted().count("tenant_held_up") == 1
     prover.refuses = None
     operate(world).retry("org_stop", "t")
     gone(world, "org_stop")

@@ -41,22 +41,19 @@ class Inbox:
     broken: Exception | None = None
 
     def signup(self, event: AuthEvent, *, body_sha256: str, trace: str) -> Accepted:
-        if self.broken:
-            raise self.broken
-        key = (event.provider, event.mode, event.event_id)
-        seen = key in self.events
-        self.events.setdefault(key, event)
-        self.digests.append(body_sha256)
-        return Accepted("duplicate" if seen else "accepted", "activating")
+        return self._take(event, body_sha256, "activating")
 
     def billing(self, event: BillingEvent, *, body_sha256: str, trace: str) -> Accepted:
+        return self._take(event, body_sha256, "active")
+
+    def _take(self, event: AuthEvent | BillingEvent, digest: str, status: str) -> Accepted:
         if self.broken:
             raise self.broken
         key = (event.provider, event.mode, event.event_id)
         seen = key in self.events
         self.events.setdefault(key, event)
-        self.digests.append(body_sha256)
-        return Accepted("duplicate" if seen else "accepted", "active")
+        self.digests.append(digest)
+        return Accepted("duplicate" if seen else "accepted", status)
 
     def dead_letter(self, **letter: Any) -> None:
         if self.broken:
