@@ -195,6 +195,8 @@ class TearDown:
             why="the point of no return",
             past_no_return=True,
             final_backup_id=kept,
+            # Or who comes back would wait for the older backup that was to replace what it had.
+            restore_id=None if kept else tenant.restore_id,
         )
         enqueue_quietly(self.control, "database", database.ulid, trace=trace)
         return after

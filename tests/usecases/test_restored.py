@@ -4,6 +4,7 @@ import pytest
 
 from shared.domain.backup import Restore, RestoreStatus
 from shared.domain.database import Database, DatabaseStatus
+from shared.domain.outcomes import Done
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.settings import Settings
 from shared.usecases.operate_restore import OperateRestore
@@ -12,7 +13,7 @@ from shared.usecases.push_migrations import push_migrations
 from tests.support.events import signup
 from tests.usecases.conftest import MIGRATIONS
 from tests.usecases.leaving import close, gone, live, on_d1, tenant_of
-from tests.usecases.long_work import api, listen
+from tests.usecases.long_work import api, backed_up, listen
 from tests.usecases.test_signup_path import accept, status
 from tests.usecases.world import World
 
@@ -152,3 +153,24 @@ def test_restored_for_nobody_it_is_kept_until_somebody_comes(world: World, close
     OperateTenant(world.control).retry("org_a", "t")
     world.run(lambda: status(world, "org_a") is S.ACTIVE)
     assert tenant_of(world, "org_a").database_ulid == fresh.ulid
+
+
+def test_what_it_had_last_comes_back_though_an_older_backup_was_to_replace_it(
+    world: World, tenant: Tenant
+) -> None:
+    """Closed while a replacement is under way, and back too late: its last proof is restored."""
+    backed_up(world, tenant)
+    api(world).d1.query(tenant.database_id or "", "INSERT INTO notes (text) VALUES ('last')")
+    at_work = world.long_work["restore"]
+    world.long_work["restore"] = lambda _: Done()  # as one whose import takes long
+    ask = OperateRestore(world.control).restore
+    replacing = ask("org_a", backup_id=None, detached=False, replace=True, trace="t").restore
+    assert replacing is not None
+    close(world, "org_a")
+    world.run(lambda: tenant_of(world, "org_a").past_no_return)
+    OperateTenant(world.control).resume("org_a", trace="t")
+    world.long_work["restore"] = at_work
+    world.run(lambda: status(world, "org_a") is S.ACTIVE)
+    back = tenant_of(world, "org_a")
+    assert back.database_ulid not in {tenant.database_ulid, replacing.database_ulid}
+    assert notes(world, back) == 4
