@@ -1,7 +1,10 @@
 """The backup function in the stack: a backup while the app writes, and a restore of it."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -49,10 +52,8 @@ def proven(running: Running, backup: Backup) -> Backup:
     return found
 
 
-def test_a_backup_while_the_app_writes(
-    running: Running, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """No write of the app fails, and what is proven is a whole database that SQLite opens."""
+def test_a_backup_while_the_app_writes(running: Running, tmp_path: Path) -> None:
+    """No write of the app fails, and what comes out are whole databases that SQLite opens."""
     running.sign_up("org_busy")
     running.wait_active("org_busy")
     running.write_note("org_busy", "before")
@@ -68,6 +69,7 @@ def test_a_backup_while_the_app_writes(
     writer.start()
     try:
         backup = proven(running, request(running, "org_busy"))
+        running.cli("backup", "org_busy", "-o", str(tmp_path / "file.sqlite"))
     finally:
         done.set()
         writer.join()
@@ -75,6 +77,10 @@ def test_a_backup_while_the_app_writes(
     s3 = running.aws("s3")
     store = BackupStore(s3, running.description["aws"]["bucket"])
     pieces = store.read(backup.key, backup.version_id, sha256=backup.sha256)
-    path = tmp_path_factory.mktemp("back") / "busy.sqlite"
-    load_sql(pieces, path, limits=True)
-    assert digest_of(path).rows == backup.rows
+    load_sql(pieces, tmp_path / "busy.sqlite", limits=True)
+    assert digest_of(tmp_path / "busy.sqlite").rows == backup.rows
+    with closing(sqlite3.connect(tmp_path / "file.sqlite")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        notes = [text for (text,) in database.execute("SELECT text FROM notes ORDER BY id")]
+    assert notes[0] == "before"
+    assert set(notes[1:]) == {"meanwhile"}
