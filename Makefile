@@ -38,9 +38,8 @@ bench: install  ## measure beside the references; BENCH="--quick --only warm" fo
 	$(PY) -m bench $(BENCH)
 
 test: install  ## all tests: no cloud account, no credentials
-	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/e2e
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests
 	npm run --silent test:worker
-	$(BIN)/pytest -q tests/e2e
 
 check: install .tools/sam/.installed  ## format, lint, types, import contracts, template lint
 	$(BIN)/ruff format --check --quiet .

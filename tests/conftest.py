@@ -3,11 +3,27 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from botocore import session
+from botocore.loaders import create_loader
 
 from local.aws import backends
 from tests.support.moto import moto_process
+
+LONGEST = ("e2e_kill", "e2e", "e2e_audit", "usecases", "cli", "local")
+"""Folders to begin with, so that no worker process ends long after the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; within a folder the order stays."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
 
 def pytest_collection_finish() -> None:
@@ -24,6 +40,18 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with moto_process(tmp_path_factory.mktemp("dynamodb")) as aws:
         yield aws.endpoint_url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_models_once() -> Iterator[None]:
+    """Let all sessions of boto3 in a process share what they read from botocore's files.
+
+    Each test has a session of its own, and would parse megabytes of JSON anew.
+    """
+    shared = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", lambda _search_path=None: shared)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 from moto import mock_aws
 
 from local.cloudflare import Emulator
@@ -86,7 +88,9 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
     boto3.client("events").create_event_bus(Name=settings.event_bus_name)
     boto3.client("sns").create_topic(Name="alerts")
     executioner = Executioner()
-    dynamodb: Any = WatchedAws("dynamodb", boto3.resource("dynamodb").meta.client, executioner)
+    # Signing would be a fifth of what a call to moto costs.
+    unsigned = boto3.resource("dynamodb", config=Config(signature_version=UNSIGNED))
+    dynamodb: Any = WatchedAws("dynamodb", unsigned.meta.client, executioner)
     dynamodb.create_table(TableName=settings.table_name, **table_properties())
     table = Table(dynamodb, settings.table_name)
     control = Control(

