@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudflare
+import httpx
 import pytest
 
 from local.cloudflare import Emulator
@@ -39,10 +40,13 @@ def account(world: World, emulator: Emulator, tmp_path: Path) -> Iterator[Accoun
     both = MIGRATIONS | column
     push_migrations(world.outside.migrations, both, pushed_by="test", now=world.clock)
     fill_pool(world)
-    with cloudflare.Cloudflare(
-        api_token=emulator.api_token, base_url=emulator.base_url, max_retries=0
-    ) as sdk:
-        account = Account(world, emulator, sdk, tmp_path)
+    with (
+        httpx.Client() as http,
+        cloudflare.Cloudflare(
+            api_token=emulator.api_token, base_url=emulator.base_url, max_retries=0
+        ) as sdk,
+    ):
+        account = Account(world, emulator, sdk, tmp_path, http)
         account.tenants("one")
         assert account.mend(minutes=1).sightings == []
         yield account
@@ -129,15 +133,15 @@ def test_a_deployment_over_the_router_is_undone(account: Account) -> None:
 
 
 def test_a_gradual_rollout_is_ended(account: Account, shard: str) -> None:
-    """A version of somebody's that gets a part of the requests gets none any more."""
+    """A version of somebody's that gets a part of the requests gets none, once a look met it."""
     uuid = put_foreign_things(account, shard)
     ours = account.newest(shard)
     account.wrangler(shard, "versions", "upload")
     theirs = account.newest(shard)
-    split = [f"{ours}@10%", f"{theirs}@90%"]
-    account.wrangler(shard, "versions", "deploy", *split, "--yes")
-    assert sorted(share for _, share in account.shares(shard)) == [10, 90]
-    assert kinds(account.mend()) == [("worker_rollout", shard, "republish")]
+    account.wrangler(shard, "versions", "deploy", f"{ours}@50%", f"{theirs}@50%", "--yes")
+    looks = (account.mend() for _ in range(30))
+    met = next(report for report in looks if report.sightings)
+    assert kinds(met) == [("worker_rollout", shard, "republish")]
     assert_foreign_things_are_kept(account, shard, uuid)
     assert_all_is_well(account)
 
@@ -146,9 +150,7 @@ def test_a_small_rollout_is_ended_once_it_is_suspected(account: Account, shard: 
     """A version with few of the requests may not be met; who saw it in the settings says so."""
     ours = account.newest(shard)
     account.wrangler(shard, "versions", "upload")
-    theirs = account.newest(shard)
-    split = [f"{ours}@99%", f"{theirs}@1%"]
-    account.wrangler(shard, "versions", "deploy", *split, "--yes")
+    account.deploy(shard, (ours, 99.99), (account.newest(shard), 0.01))
     assert account.mend().sightings == []
     world = account.world
     world.clock.pass_(minutes=6)
@@ -166,12 +168,7 @@ def test_a_rollback_is_undone(account: Account, shard: str) -> None:
     oldest = versions[-1].id
     assert oldest not in {None, versions[0].id}
     databases = account.databases(shard)
-    account.sdk.workers.scripts.deployments.create(
-        shard,
-        account_id=account.id,
-        strategy="percentage",
-        versions=[{"version_id": str(oldest), "percentage": 100}],
-    )
+    account.deploy(shard, (str(oldest), 100))
     assert kinds(account.mend()) == [("worker_rollout", shard, "republish")]
     assert account.databases(shard) == databases
     assert_all_is_well(account)
@@ -222,21 +219,19 @@ def test_a_deleted_router_comes_back(account: Account) -> None:
     assert_all_is_well(account)
 
 
-def test_a_rotated_admin_secret_is_put_again(account: Account) -> None:
-    """A secret that somebody set on the router is ours again; no tenant notices."""
+def test_what_somebody_changes_on_the_router_is_put_right(account: Account) -> None:
+    """Secret set, secret deleted, address switched off: each is mended, and no tenant notices."""
+    scripts, name = account.sdk.workers.scripts, "D1FLEET_ADMIN_SECRET"
     with account.watched("one") as seen:
-        account.secret(account.router, "D1FLEET_ADMIN_SECRET", "whsec_" + "WFlZ" * 10)
+        account.secret(account.router, name, "whsec_" + "WFlZ" * 10)
         assert kinds(account.mend()) == [("admin_secret_rotated", account.router, "republish")]
+        scripts.secrets.delete(name, account_id=account.id, script_name=account.router)
+        assert kinds(account.mend()) == [("admin_secret_rotated", account.router, "republish")]
+        scripts.subdomain.create(
+            account.router, account_id=account.id, enabled=False, previews_enabled=False
+        )
+        assert kinds(account.mend()) == [("router_unreachable", account.router, "upload")]
     assert set(seen["one"]) == {200}
-    assert_all_is_well(account)
-
-
-def test_a_deleted_admin_secret_is_put_again(account: Account) -> None:
-    """Without its secret the router has no admin door; it gets both back."""
-    account.sdk.workers.scripts.secrets.delete(
-        "D1FLEET_ADMIN_SECRET", account_id=account.id, script_name=account.router
-    )
-    assert kinds(account.mend()) == [("admin_secret_rotated", account.router, "republish")]
     assert_all_is_well(account)
 
 
@@ -273,17 +268,6 @@ def test_a_service_binding_that_was_removed_is_bound_again(account: Account) -> 
     assert_all_is_well(account)
 
 
-def test_a_router_without_address_gets_it_back(account: Account) -> None:
-    """Whoever switches workers.dev off stops no tenant, and the control plane not for long."""
-    account.sdk.workers.scripts.subdomain.create(
-        account.router, account_id=account.id, enabled=False, previews_enabled=False
-    )
-    with account.watched("one") as seen:
-        assert kinds(account.mend()) == [("router_unreachable", account.router, "upload")]
-    assert set(seen["one"]) == {200}
-    assert_all_is_well(account)
-
-
 def test_code_that_was_edited_in_place_is_replaced(account: Account, shard: str) -> None:
     """A shard that does not answer for minutes is uploaded again, though its settings are right."""
     account.sdk.workers.scripts.content.update(
@@ -308,28 +292,20 @@ def test_another_fleets_worker_is_left_alone(account: Account, shard: str) -> No
     assert account.newest(shard) == before
 
 
-def test_a_dry_look_changes_nothing(account: Account, shard: str) -> None:
-    """It tells what it would do, marks nobody and sends no message."""
-    account.wrangler(shard, "deploy")
-    assert account.emulator.settle()
-    world = account.world
-    world.clock.pass_(minutes=6)
-    before = world.control.state.worker(shard)
-    report = LookAfterWorkers(world.control, world.outside)("dry", real=False)
-    assert kinds(report) == [("worker_overwritten", shard, "upload")]
-    assert (report.marked, world.queues.heap) == ([], [])
-    assert world.control.state.worker(shard) == before
-
-
-def test_what_policy_forbids_is_only_said(account: Account, shard: str) -> None:
-    """A trouble that may not be mended by itself is sighted without a repair."""
+def test_a_dry_look_and_a_policy_leave_all_as_it_is(account: Account, shard: str) -> None:
+    """A dry look tells what it would do; what may not mend itself is sighted without a repair."""
     account.sdk.workers.scripts.delete(shard, account_id=account.id, force=True)
     assert account.emulator.settle()
     world = account.world
     world.clock.pass_(minutes=6)
-    look = LookAfterWorkers(world.control, world.outside, may_mend=lambda _: False)
-    assert kinds(look("night")) == [("worker_missing", shard, "")]
+    before = world.control.state.worker(shard)
+    dry = LookAfterWorkers(world.control, world.outside)("dry", real=False)
+    assert kinds(dry) == [("worker_missing", shard, "recreate")]
+    assert (dry.marked, world.queues.heap) == ([], [])
+    forbidden = LookAfterWorkers(world.control, world.outside, may_mend=lambda _: False)
+    assert kinds(forbidden("night")) == [("worker_missing", shard, "")]
     world.run()
+    assert world.control.state.worker(shard) == before
     with pytest.raises(cloudflare.NotFoundError):
         account.settings(shard)
 

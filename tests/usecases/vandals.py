@@ -38,6 +38,7 @@ class Account:
     emulator: Emulator
     sdk: cloudflare.Cloudflare
     folder: Path
+    http: httpx.Client
     app: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,6 +120,15 @@ class Account:
             script, account_id=self.id, name=name, text=text, type="secret_text"
         )
 
+    def deploy(self, script: str, *shares: tuple[str, float]) -> None:
+        """Deploy versions, each with its percentage."""
+        self.sdk.workers.scripts.deployments.create(
+            script,
+            account_id=self.id,
+            strategy="percentage",
+            versions=[{"version_id": version, "percentage": share} for version, share in shares],
+        )
+
     def shares(self, script: str) -> list[tuple[str, float]]:
         """Return what is deployed: versions and their percentages."""
         # The SDK reads this list as pages of items; its `deployments` are only in the raw answer.
@@ -148,11 +158,14 @@ class Account:
     # What the tenants see
 
     def notes(self, tenant: str) -> httpx.Response:
-        return httpx.get(f"{self.emulator.workers_url}/{self.app}/t/{tenant}/notes", timeout=30)
+        return self.http.get(self.url(tenant), timeout=30)
+
+    def url(self, tenant: str) -> str:
+        return f"{self.emulator.workers_url}/{self.app}/t/{tenant}/notes"
 
     def add_note(self, tenant: str, text: str) -> None:
-        url = f"{self.emulator.workers_url}/{self.app}/t/{tenant}/notes"
-        assert httpx.post(url, json={"text": text}, timeout=30).status_code == 201
+        answer = self.http.post(self.url(tenant), json={"text": text}, timeout=30)
+        assert answer.status_code == 201, answer.text
 
     @contextmanager
     def watched(self, *tenants: str) -> Iterator[dict[str, Counter[int]]]:
