@@ -124,8 +124,10 @@ class LookAfterWorkers:
         try:
             found = self._trouble_of(worker, report, suspect=suspect)
         except ControlPlaneError as error:
+            # Cloudflare can't be asked now: not every look has a permit.
             log.warning("%s was not seen: %s", worker.script, error)
-            report.unanswered.append(worker.script)
+            if worker.script not in report.unanswered:
+                report.unanswered.append(worker.script)
             return
         now = self.control.now()
         if found is None:

@@ -17,13 +17,16 @@ from shared.router.client import RouterClient
 from shared.settings import Settings
 from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.push_migrations import push_migrations
+from shared.usecases.sweep import Sweep
 from tests.usecases.conftest import MIGRATIONS
+from tests.usecases.killing import Killed
 from tests.usecases.test_signup_path import fill_pool, ready
 from tests.usecases.vandals import HELLO, MODULE, Account
 from tests.usecases.world import World
 
 pytestmark = pytest.mark.workerd
 
+MOST_EFFECTS = 120
 FOREIGN_SECRET = "of somebody else: ä \u2028 byte for byte"
 
 
@@ -111,9 +114,12 @@ def test_a_deployment_over_a_shard_is_undone(account: Account, shard: str) -> No
     account.wrangler(shard, "deploy")
     assert account.emulator.settle()
     assert account.notes("one").status_code == 503
-    report = account.mend()
+    report = account.sweep()
     assert kinds(report) == [("worker_overwritten", shard, "upload")]
     assert report.overwritten == [shard]
+    assert account.sweep(0).overwritten == []  # it is asked for once, whoever looks
+    account.world.run()
+    assert account.emulator.settle()
     assert account.databases(shard) == databases
     assert_foreign_things_are_kept(account, shard, uuid)
     subdomain = account.sdk.workers.scripts.subdomain.get(shard, account_id=account.id)
@@ -209,6 +215,31 @@ def test_a_deleted_shard_comes_back_and_others_never_notice(account: Account, sh
     assert set(seen["one"]) == {200, 503}
     assert set(seen[other]) == {200}
     assert account.databases(shard) == databases
+    assert_all_is_well(account)
+
+
+def test_killed_while_a_shard_comes_back(account: Account, shard: str) -> None:
+    """Whatever side effect it dies after, the shard is back with all its bindings in the end."""
+    world, databases = account.world, account.databases(shard)
+    done: list[str] = []
+    for number in range(1, MOST_EFFECTS, 5):
+        account.sdk.workers.scripts.delete(shard, account_id=account.id, force=True)
+        assert account.emulator.settle()
+        world.clock.pass_(minutes=6)
+        world.executioner.arm(number)
+        try:
+            Sweep(world.control, world.outside)("sweep")
+        except Killed:
+            Sweep(world.control, world.outside)("the next sweep")
+        world.run()
+        done = list(world.executioner.effects)
+        world.executioner.arm(None)
+        assert account.emulator.settle()
+        assert account.databases(shard) == databases
+        assert account.notes("one").status_code == 200
+        if len(done) < number:
+            break
+    assert 10 <= len(done) < MOST_EFFECTS
     assert_all_is_well(account)
 
 
