@@ -79,6 +79,15 @@ class WorkersReport:
     unanswered: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
+    def resolvable(self, open_subjects: Collection[str]) -> tuple[str, ...]:
+        """Return the kinds whose open findings are over if this look did not sight them again.
+
+        `open_subjects` are the Workers that have such findings. One that was not seen proves
+        nothing, so then none are: the next look tells.
+        """
+        unseen = {*self.skipped, *self.unanswered}
+        return () if unseen & set(open_subjects) else tuple(Trouble)
+
 
 @dataclass(frozen=True)
 class LookAfterWorkers:

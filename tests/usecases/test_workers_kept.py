@@ -13,9 +13,10 @@ from local.cloudflare import Emulator
 from shared.aws.items import Change
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import shard_script
+from shared.domain.worker_watch import Trouble
 from shared.router.client import RouterClient
 from shared.settings import Settings
-from shared.usecases.look_after_workers import LookAfterWorkers
+from shared.usecases.look_after_workers import LookAfterWorkers, WorkersReport
 from shared.usecases.push_migrations import push_migrations
 from shared.usecases.sweep import Sweep
 from tests.usecases.conftest import MIGRATIONS
@@ -204,7 +205,7 @@ def test_a_deleted_shard_comes_back_and_others_never_notice(account: Account, sh
     """Its tenants get a typed error until it is back with all bindings; no other request fails."""
     account.tenants("two", "three", "four")
     other = next(each for each in ("two", "three", "four") if account.shard_of(each) != shard)
-    databases = account.databases(shard)
+    databases, bound = account.databases(shard), account.newest(account.router)
     with account.watched("one", other) as seen:
         account.sdk.workers.scripts.delete(shard, account_id=account.id, force=True)
         report = account.sweep()
@@ -212,6 +213,7 @@ def test_a_deleted_shard_comes_back_and_others_never_notice(account: Account, sh
         account.world.run()
         assert account.emulator.settle()
     assert kinds(report) == [("worker_missing", shard, "recreate")]
+    assert account.newest(account.router) != bound
     assert set(seen["one"]) == {200, 503}
     assert set(seen[other]) == {200}
     assert account.databases(shard) == databases
@@ -352,3 +354,12 @@ def test_a_shard_that_comes_drops_no_request(account: Account, shard: str) -> No
     assert ready(account.world) == account.world.control.settings.pool_target
     databases = account.world.control.state.databases("weur", DatabaseStatus.CLAIMED)
     assert len(list(databases)) == 4
+
+
+def test_only_what_was_seen_can_be_over() -> None:
+    """A Worker that was skipped or did not answer keeps its findings open, and so all of a kind."""
+    seen = WorkersReport()
+    assert set(seen.resolvable({"acme-pool-1"})) == set(Trouble)
+    for unseen in (WorkersReport(skipped=["acme-pool"]), WorkersReport(unanswered=["acme-pool"])):
+        assert unseen.resolvable({"acme-pool", "acme-pool-1"}) == ()
+        assert set(unseen.resolvable({"acme-pool-1"})) == set(Trouble)
