@@ -212,7 +212,12 @@ class Emulator:
     def _workers(self) -> Workers:
         with self.account.lock:
             own = [
-                Running(name, self.scripts.deployed(name), script.subdomain)
+                Running(
+                    name,
+                    self.scripts.deployed(name),
+                    script.subdomain,
+                    self.scripts.second(name),
+                )
                 for name, script in self.scripts.by_name.items()
                 if script.deployments
             ]

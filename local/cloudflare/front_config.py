@@ -14,6 +14,7 @@ __all__ = ["IN_NAMESPACE", "READY", "Blame", "FrontContext", "Running", "blame",
 
 READY = "-ready"
 IN_NAMESPACE = "."  # `prod.tenant-1`: no script of the account has a dot in its name
+SECOND = "~2"  # `app~2`: the other version of a gradual rollout; no script's name has a tilde
 _DISPATCH = "emulator:dispatch"
 _RUNTIME = Path(__file__).parent / "runtime"
 _MODULE_FIELDS = {
@@ -30,11 +31,15 @@ _MODULE_FIELDS = {
 
 @dataclass(frozen=True)
 class Running:
-    """One Worker of a front. `enabled`: it has a public address."""
+    """One Worker of a front. `enabled`: it has a public address.
+
+    `second` is another version that is deployed beside it, with its percentage of the requests.
+    """
 
     name: str
     version: Version
     enabled: bool
+    second: tuple[Version, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,20 @@ def blame(complaint: str) -> Blame | None:
     if match := _NO_ENTRYPOINT.search(complaint):
         return Blame(match[2], match[1], complaint)
     if match := _SCRIPT_FAILED.search(complaint):
-        return Blame(match[1], None, match[2].strip())
+        return Blame(match[1].removesuffix(SECOND), None, match[2].strip())
     return None
 
 
 def front_config(workers: Iterable[Running], context: FrontContext) -> str:
     """Write the configuration of a front; each Worker's socket has the script's name."""
     listed = list(workers)
-    names = {worker.name for worker in listed}
-    services = [_worker(worker, names, context) for worker in listed]
+    running = {worker.name: worker for worker in listed}
+    services = [
+        _worker(f"{worker.name}{suffix}", version, running, context)
+        for worker in listed
+        for suffix, version in _versions(worker)
+    ]
+    services += _splitters(running, context)
     services.append(
         _service(
             "mux",
@@ -107,7 +117,7 @@ def front_config(workers: Iterable[Running], context: FrontContext) -> str:
         capnp.record(
             name=capnp.text(worker.name),
             address=capnp.text("127.0.0.1:0"),
-            service=capnp.text(f"w:{worker.name}"),
+            service=_designated(worker, None),
             http=capnp.record(),
         )
         for worker in listed
@@ -148,15 +158,72 @@ def _plumbing(source: str, bindings: list[str]) -> str:
     )
 
 
-def _worker(worker: Running, names: Collection[str], context: FrontContext) -> str:
-    version = worker.version
+def _versions(worker: Running) -> list[tuple[str, Version]]:
+    """Return what tells the versions of a Worker apart in the names of services, and each."""
+    second = [] if worker.second is None else [(SECOND, worker.second[0])]
+    return [("", worker.version), *second]
+
+
+def _splitters(running: Mapping[str, Running], context: FrontContext) -> list[str]:
+    """Return what stands before each Worker with two versions, and before their entrypoints."""
+    bound = {
+        (str(item["service"]), str(item["entrypoint"]))
+        for worker in running.values()
+        for _, version in _versions(worker)
+        for item in version.bindings
+        if item["type"] == "service" and item.get("entrypoint") not in {None, "", "default"}
+    }
+    services = []
+    for worker in running.values():
+        if worker.second is None:
+            continue
+        for entrypoint in (None, *sorted(each for name, each in bound if name == worker.name)):
+            bindings = [
+                capnp.record(
+                    name=capnp.text(name),
+                    service=_version_of(f"{worker.name}{suffix}", entrypoint, context),
+                )
+                for name, (suffix, _) in zip(("FIRST", "SECOND"), _versions(worker), strict=True)
+            ]
+            share = capnp.record(name=capnp.text("SHARE"), text=capnp.text(str(worker.second[1])))
+            plumbing = _plumbing("split.js", [*bindings, share])
+            services.append(_service(_splitter(worker.name, entrypoint), worker=plumbing))
+    return services
+
+
+def _splitter(name: str, entrypoint: str | None) -> str:
+    return f"split:{name}" if entrypoint is None else f"split:{name}:{entrypoint}"
+
+
+def _designated(worker: Running, entrypoint: str | None) -> str:
+    """Return the name under which a front has a Worker, however many versions of it run."""
+    if worker.second is not None:
+        return capnp.text(_splitter(worker.name, entrypoint))
+    return capnp.text(f"w:{worker.name}")
+
+
+def _version_of(service: str, entrypoint: str | None, context: FrontContext) -> str:
+    """Return one version of a Worker as the target of a binding."""
+    fields = {"name": capnp.text(f"w:{service}")}
+    if entrypoint is not None:
+        if (service, entrypoint) in context.broken_entrypoints:
+            return _unavailable(
+                f"the Worker {service.removesuffix(SECOND)} has no entrypoint {entrypoint}"
+            )
+        fields["entrypoint"] = capnp.text(entrypoint)
+    return capnp.record(**fields)
+
+
+def _worker(
+    name: str, version: Version, running: Mapping[str, Running], context: FrontContext
+) -> str:
     # The local workerd is older than the newest date that Cloudflare takes.
     date = min(version.compatibility_date, context.newest_date)
     fields = {
         "compatibilityDate": capnp.text(date),
         "compatibilityFlags": capnp.bracket(map(capnp.text, version.compatibility_flags)),
         "bindings": capnp.bracket(
-            text for item in version.bindings if (text := _binding(item, names, context))
+            text for item in version.bindings if (text := _binding(item, running, context))
         ),
     }
     if version.code.syntax == "service-worker":
@@ -170,7 +237,7 @@ def _worker(worker: Running, names: Collection[str], context: FrontContext) -> s
             for module in version.code.modules
             if module.content_type in _MODULE_FIELDS
         )
-    return _service(f"w:{worker.name}", worker=capnp.record(**fields))
+    return _service(f"w:{name}", worker=capnp.record(**fields))
 
 
 def _embed(module: Module, context: FrontContext) -> str:
@@ -178,7 +245,7 @@ def _embed(module: Module, context: FrontContext) -> str:
     return f"embed {capnp.text(path)}"
 
 
-def _binding(item: Binding, names: Collection[str], context: FrontContext) -> str:
+def _binding(item: Binding, running: Mapping[str, Running], context: FrontContext) -> str:
     kind = item["type"]
     if kind in {"plain_text", "secret_text"}:
         return _named(item, text=capnp.text(item["text"]))
@@ -189,9 +256,9 @@ def _binding(item: Binding, names: Collection[str], context: FrontContext) -> st
     if kind == "d1":
         return _named(item, wrapped=_d1(item["database_id"]))
     if kind == "service":
-        return _named(item, service=_target(item, names, context))
+        return _named(item, service=_target(item, running, context))
     if kind == "dispatch_namespace":
-        return _named(item, wrapped=_dispatch(item["namespace"], names))
+        return _named(item, wrapped=_dispatch(item["namespace"], running))
     return _named(item, service=_unavailable(f"the emulator does not run {kind} bindings"))
 
 
@@ -227,13 +294,12 @@ def _unavailable(reason: str) -> str:
     return _designator("unavailable", {"reason": reason})
 
 
-def _target(item: Binding, names: Collection[str], context: FrontContext) -> str:
+def _target(item: Binding, running: Mapping[str, Running], context: FrontContext) -> str:
     service, entrypoint = item["service"], item.get("entrypoint") or None
-    if service not in names:
+    if entrypoint == "default":
+        entrypoint = None
+    if service not in running:
         return _unavailable(f"the Worker {service} does not run")
-    fields = {"name": capnp.text(f"w:{service}")}
-    if entrypoint is not None and entrypoint != "default":
-        if (service, entrypoint) in context.broken_entrypoints:
-            return _unavailable(f"the Worker {service} has no entrypoint {entrypoint}")
-        fields["entrypoint"] = capnp.text(entrypoint)
-    return capnp.record(**fields)
+    if running[service].second is not None:
+        return capnp.record(name=_designated(running[service], entrypoint))
+    return _version_of(service, entrypoint, context)

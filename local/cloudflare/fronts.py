@@ -164,8 +164,8 @@ class Fronts:
         ports = self._start(key, workers)
         with self._state:
             stale = any(
-                (held.version.id if held else None)
-                != (running[name].version.id if name in running else None)
+                (_code(held) if held else None)
+                != (_code(running[name]) if name in running else None)
                 for name, held in self._held.items()
             )
         if stale:  # a hold began while this front started: it must not bring a later version
@@ -186,7 +186,7 @@ class Fronts:
                 elif held is None:
                     del wanted[name]
                 else:
-                    wanted[name] = replace(wanted[name], version=held.version)
+                    wanted[name] = replace(wanted[name], version=held.version, second=held.second)
         return list(wanted.values())
 
     def _start(self, key: str, workers: Workers) -> dict[str, int]:
@@ -213,8 +213,14 @@ class Fronts:
         raise RuntimeFailed("too many scripts keep the front from starting")
 
 
-def _codes(workers: dict[str, Running]) -> dict[str, str]:
-    return {name: worker.version.id for name, worker in workers.items()}
+def _codes(workers: dict[str, Running]) -> dict[str, object]:
+    return {name: _code(worker) for name, worker in workers.items()}
+
+
+def _code(worker: Running) -> object:
+    """Return what differs when a Worker runs something else."""
+    second = worker.second and (worker.second[0].id, worker.second[1])
+    return (worker.version.id, second)
 
 
 def _routes(workers: dict[str, Running], ports: dict[str, int]) -> dict[str, int]:

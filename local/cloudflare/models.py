@@ -59,8 +59,16 @@ class Deployment(_Frozen):
 
     @property
     def main_version(self) -> str:
-        """Return the version with the greatest share: the one that the emulator runs."""
+        """Return the version with the greatest share."""
         return max(self.versions, key=lambda pair: pair[1])[0]
+
+    @property
+    def other_version(self) -> tuple[str, float] | None:
+        """Return the other version of a gradual rollout with its percentage, if it has any."""
+        for version, share in self.versions:
+            if version != self.main_version and share > 0:
+                return version, share
+        return None
 
 
 class Script(BaseModel):

@@ -83,6 +83,12 @@ class Scripts:
             return self.latest(name)
         return self.version(name, script.deployments[0].main_version)
 
+    def second(self, name: str) -> tuple[Version, float] | None:
+        """Return the other version of a gradual rollout, with its percentage."""
+        deployments = self.get(name).deployments
+        other = deployments[0].other_version if deployments else None
+        return None if other is None else (self.version(name, other[0]), other[1])
+
     def version(self, name: str, version_id: str) -> Version:
         """Find a version by id; 10007 when there is none."""
         self.get(name)

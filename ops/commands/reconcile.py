@@ -26,7 +26,7 @@ def add_reconcile(group: click.Group) -> None:
 def reconcile(run: Run, sweep: bool) -> None:
     """Run the reconcile function now and print its report.
 
-    With --sweep: stuck and lost work, overwritten bindings, unsent alerts, refill of the pools.
+    With --sweep: stuck and lost work, changed Workers, unsent alerts, refill of the pools.
     """
     if not sweep:
         raise click.UsageError("Say what to do: --sweep.")

@@ -180,6 +180,17 @@ class Version(Model):
     annotations: Annotated[dict[str, Any], BeforeValidator(lambda v: v or {})] = {}
 
 
+class VersionDetail(Version):
+    """Hold one version with what is in it. Secrets come without their values."""
+
+    resources: ScriptSettings = ScriptSettings()
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """Return the bindings of the version."""
+        return self.resources.bindings
+
+
 class VersionShare(Model):
     """Say which part of the requests a version gets."""
 

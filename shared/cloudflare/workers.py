@@ -14,6 +14,7 @@ from shared.cloudflare.models import (
     ScriptSubdomain,
     UploadedScript,
     Version,
+    VersionDetail,
 )
 from shared.cloudflare.transport import Answer, Calls
 
@@ -64,7 +65,7 @@ class Workers:
         silently: read back and compare. `message` and `tag` are shown on the version.
 
         Raises:
-            VersionNotDeployed: somebody rolls out a version of this Worker; wait until they end.
+            VersionNotDeployed: the newest version is not the deployed one; an upload goes over it.
             BoundDatabaseMissing, BoundServiceMissing: a binding names what is not there.
         """
         settings = {"bindings": list(bindings), "annotations": _annotations(message, tag)}
@@ -126,6 +127,11 @@ class Workers:
         """Return a Worker's latest versions, newest first."""
         path = f"{self._path(script)}/versions"
         return self._inner_list(self._calls.read("GET", path, "list versions"), Version)
+
+    def version(self, script: str, version_id: str) -> VersionDetail:
+        """Return one version of a Worker, with its bindings."""
+        path = f"{self._path(script)}/versions/{quote(version_id, safe='')}"
+        return self._calls.read("GET", path, "get version").parsed(VersionDetail)
 
     def delete(self, script: str, *, force: bool = False) -> bool:
         """Delete a Worker; return False if there was none.

@@ -15,14 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.lifecycle import Instant, Record
 
 __all__ = [
+    "CODE",
+    "FLEET_UID",
     "GENERATION",
+    "OVERWRITTEN",
     "AskRunning",
     "Binding",
     "MarkGone",
@@ -44,6 +47,10 @@ __all__ = [
 ]
 
 GENERATION: Final = "D1FLEET_GENERATION"
+FLEET_UID: Final = "D1FLEET_FLEET_UID"
+CODE: Final = "D1FLEET_CODE"
+OVERWRITTEN: Final = "overwritten"
+"""What stands for the hash of a Worker's code once somebody else's was found there."""
 COALESCE_URGENT: Final = timedelta(seconds=2)
 COALESCE_LAZY: Final = timedelta(seconds=60)
 COALESCE_PAUSE: Final = timedelta(seconds=10)
@@ -59,7 +66,11 @@ class Role(StrEnum):
 
 
 class Worker(Record):
-    """Hold what is known of one pool Worker's bindings."""
+    """Hold what is known of one pool Worker's bindings.
+
+    `remade` counts how often its script was gone and had to be made anew; `silent_since` is set
+    while it does not answer.
+    """
 
     script: str
     role: Role
@@ -72,6 +83,8 @@ class Worker(Record):
     published_at: Instant | None = None
     live_generation: int = 0
     settle_until: Instant | None = None
+    remade: int = 0
+    silent_since: Instant | None = None
 
     @property
     def status(self) -> str:
@@ -82,6 +95,19 @@ class Worker(Record):
     def unfinished(self) -> bool:
         """Say whether a publish began whose end was never written down."""
         return self.generation > self.published_generation
+
+    def to_publish(self, now: datetime) -> Self:
+        """Return the record of a Worker whose bindings are to be published anew."""
+        return self.changed(now, published_hash="")
+
+    def to_upload(self, now: datetime) -> Self:
+        """Return the record of a Worker whose code is to be uploaded anew, over what is there."""
+        return self.changed(now, code=OVERWRITTEN, published_hash="", silent_since=None)
+
+    def to_recreate(self, now: datetime) -> Self:
+        """Return the record of a Worker whose script is gone: nothing binds it until it is back."""
+        remade = self.remade + 1
+        return self.changed(now, code="", published_hash="", remade=remade, silent_since=None)
 
 
 class Slot(BaseModel):
@@ -121,18 +147,28 @@ def merge_bindings(
     desired: Mapping[str, Binding],
     leaving: frozenset[str],
     own_texts: Mapping[str, str],
+    *,
+    older: Sequence[Binding] = (),
+    version: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the whole list to send: what we own, said outright, and `inherit` for all the rest.
 
     Cloudflare replaces the whole list and never returns a secret's value, so whatever is not ours
     is inherited by name. A name of ours that the table does not know is kept: dropping it is for
-    the reconciler to decide, who looks twice.
+    the reconciler to decide, who looks twice. What `existing`, the newest version, lacks
+    of `older`, an earlier `version` of the script, is inherited from there.
     """
     ours = set(desired) | set(own_texts) | leaving
     merged = [
         {"type": "inherit", "name": str(binding["name"])}
         for binding in existing
         if binding["name"] not in ours
+    ]
+    newest = {binding["name"] for binding in existing}
+    merged += [
+        {"type": "inherit", "name": str(binding["name"]), "version_id": str(version)}
+        for binding in older
+        if binding["name"] not in ours | newest
     ]
     merged += [dict(binding) for _, binding in sorted(desired.items())]
     merged += [

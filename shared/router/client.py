@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -19,9 +19,11 @@ from shared.domain.lifecycle import iso
 from shared.router.answers import NOT_HTTP, NOT_REACHED, PASSING, error_of
 from shared.router.errors import BadRouterAddress, RouterUnavailable, ShardUnknown, WrongFleet
 from shared.router.models import (
+    DirectoryPage,
     DirectoryRow,
     Inspection,
     MigrationResult,
+    Owner,
     Probe,
     Readings,
     ServedStatus,
@@ -158,6 +160,29 @@ class RouterClient:
         if len(results) != len(statements):
             raise RouterUnavailable("the router's answer is malformed: other results came back")
         return results
+
+    def owners(self, database_uuids: Iterable[str]) -> list[Owner]:
+        """Return whose these databases are for ever; those that nobody ever had are left out."""
+        found: list[Owner] = []
+        for some in _chunks(database_uuids, MOST_ROWS):
+            found += _rows(Owner, self._ask("owners", {"database_uuids": some}))
+        return found
+
+    # Last: in what follows here, `list` would be this method.
+    def list(self, after: str | None = None, limit: int = MOST_ROWS) -> DirectoryPage:
+        """Return a page of the directory in the order of tenant ids, tombstones included.
+
+        It begins behind `after` (None: with the first) and has at most `limit` rows, 1 to 1,000.
+        Rows that are written meanwhile shift no others, so `next` leads through all of them.
+        """
+        answer = self._ask("tenants.list", {"after": after, "limit": limit})
+        page = _parsed(DirectoryPage, answer)
+        ids = [row.tenant_id for row in page.rows]
+        # What repeats or goes back would be read for ever; what is out of order is no page.
+        in_order = all(one < other for one, other in pairwise([after or "", *ids]))
+        if not in_order or len(ids) > limit or page.next not in {None, *ids[-1:]}:
+            raise RouterUnavailable("the router's answer is malformed: it is no page of the list")
+        return page
 
     def _ask(self, op: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:

@@ -1,14 +1,17 @@
 """What the router's admin door takes and gives. Fields that a newer router adds are ignored."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
+    "DirectoryPage",
     "DirectoryRow",
     "Inspection",
     "InspectionError",
     "MigrationResult",
+    "Owner",
     "Probe",
     "Readings",
     "ServedStatus",
@@ -53,6 +56,21 @@ class DirectoryRow(Model):
     state: Text
     schema_version: str | None = None
     version: int
+
+
+class DirectoryPage(Model):
+    """Hold a part of the directory, ordered by tenant id; `next` is where to go on, or None."""
+
+    rows: tuple[DirectoryRow, ...]
+    next: Text | None
+
+
+class Owner(Model):
+    """Say which tenant a database belongs to for ever, and since when."""
+
+    database_uuid: Text
+    tenant_id: Text
+    since: datetime
 
 
 class StandingRow(DirectoryRow):

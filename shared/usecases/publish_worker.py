@@ -16,15 +16,15 @@ from shared.cloudflare.errors import (
     BoundDatabaseMissing,
     CloudflareConflict,
     InvalidBinding,
-    VersionNotDeployed,
     WorkerNotFound,
 )
-from shared.cloudflare.workers import Workers
 from shared.domain.budget import Lane
 from shared.domain.messages import Message
 from shared.domain.names import is_binding, router_script
 from shared.domain.outcomes import Done, Outcome
 from shared.domain.worker import (
+    CODE,
+    FLEET_UID,
     GENERATION,
     AskRunning,
     Binding,
@@ -40,7 +40,6 @@ from shared.domain.worker import (
     Worker,
     bindings_hash,
     content_hash,
-    merge_bindings,
     missing_bindings,
     plan_publish,
 )
@@ -49,6 +48,7 @@ from shared.usecases.context import Control, backoff
 from shared.usecases.leave_out_missing import leave_out_missing
 from shared.usecases.mark_live import mark_gone, mark_live
 from shared.usecases.outside import Outside
+from shared.usecases.send_bindings import SendBindings, Standing, standing_of
 from shared.usecases.wait_for_worker import (
     count_failure,
     give_up,
@@ -61,7 +61,6 @@ from shared.usecases.worker_code import WorkerCode
 __all__ = ["PublishWorker"]
 
 STEPS: Final = 8
-FLEET_UID: Final = "D1FLEET_FLEET_UID"
 ASK_AGAIN: Final = 1.0
 ASK_AT_LEAST: Final = 60.0
 NOT_LIVE_ALERT: Final = 600.0
@@ -97,8 +96,6 @@ class PublishWorker:
         except Conflict as conflict:
             log.info("looking at %s again: %s", worker.script, conflict.condition)
             return wait_for_worker(self.control, worker, 1.0, conflict.condition)
-        except VersionNotDeployed as error:
-            return wait_for_people(control, worker, "shard_rollout", str(error))
         except NoPermit as error:
             return wait_for_worker(control, worker, max(1.0, error.retry_after or 0), str(error))
         except Transient as error:
@@ -170,7 +167,7 @@ class PublishWorker:
         """Upload a Worker again that somebody deleted; what it is bound to is in the table."""
         current = self.control.state.worker(worker.script) or worker
         line = self.control.line("uploaded anew", why="the script was not there")
-        after = current.changed(self.control.now(), code="", published_hash="")
+        after = current.to_recreate(self.control.now())
         self.control.state.commit(Change(current, after, line))
         return wait_for_worker(self.control, after, 1.0, "the script was not there")
 
@@ -179,7 +176,7 @@ class PublishWorker:
             GENERATION: str(generation),
             FLEET_UID: self.control.fleet.get().uid,
             "D1FLEET_SCRIPT": worker.script,
-            "D1FLEET_CODE": code,
+            CODE: code,
         }
 
     # Publishing
@@ -188,29 +185,21 @@ class PublishWorker:
         self, worker: Worker, wanted: Wanted, code: str, trace: str, *, upload: bool
     ) -> Worker:
         workers = self.outside.cloudflare().on(self._lane(wanted)).workers
+        uid = self.control.fleet.get().uid
         try:
-            existing: Sequence[Binding] = workers.settings(worker.script).bindings
+            standing = standing_of(workers, worker, uid)
         except WorkerNotFound:
             if not upload:
                 raise
-            existing = []
-        self._refuse_other_fleet(worker, existing)
+            standing = Standing()
+        self._refuse_other_fleet(worker, standing, uid)
         # Only now: what is written down before the first call that can fail would have to settle.
-        worker = self._begin(worker, wanted, existing)
+        worker = self._begin(worker, wanted, standing)
         texts = self._texts(worker, worker.generation, code)
-        secrets = {
-            name: {"type": "secret_text", "name": name, "text": text}
-            for name, text in wanted.secrets.items()
-        }
-        desired = {**wanted.bindings, **secrets}
-        sent = merge_bindings(existing, desired, wanted.leaving, texts)
-        note = f"d1fleet generation {worker.generation}"
+        on_workers_dev = not self.control.settings.router_url  # unless the user gave it a route
+        send = SendBindings(workers, self.code, uid, on_workers_dev)
         try:
-            if upload:
-                self.code.upload(workers, worker.role, worker.script, sent, note)
-                self._give_address(workers, worker)
-            else:
-                workers.patch_settings(worker.script, sent, message=note)
+            sent = send(worker, wanted, texts, standing, upload=upload)
         except BoundDatabaseMissing as error:
             leave_out_missing(self.control, self.outside, worker.script, wanted.slots, str(error))
             raise Transient("a database of the set was not found", retry_after=5) from error
@@ -221,7 +210,7 @@ class PublishWorker:
         seen = workers.settings(worker.script).bindings
         return self._confirmed(worker, wanted, code, sent=sent, seen=seen, trace=trace)
 
-    def _begin(self, worker: Worker, wanted: Wanted, existing: Sequence[Binding]) -> Worker:
+    def _begin(self, worker: Worker, wanted: Wanted, standing: Standing) -> Worker:
         """Write down the next generation, and in each new slot that this one contains it.
 
         It is above the running one, too: the table may have been restored to an earlier time.
@@ -229,7 +218,7 @@ class PublishWorker:
         now = self.control.now()
         after = worker.changed(
             now,
-            generation=max(worker.generation, _generation_of(existing)) + 1,
+            generation=max(worker.generation, standing.generation) + 1,
             settle_until=now + self.control.settings.publish_settle,
             failures=worker.failures,
         )
@@ -292,19 +281,14 @@ class PublishWorker:
             return worker
         return self._confirmed(worker, wanted, code, sent=sent, seen=seen.bindings, trace=trace)
 
-    def _give_address(self, workers: Workers, worker: Worker) -> None:
-        """Let the router, and it alone, answer on workers.dev; unless the user gave it a route."""
-        on_workers_dev = not self.control.settings.router_url
-        if worker.role is Role.ROUTER:
-            workers.set_script_subdomain(worker.script, enabled=on_workers_dev)
-
-    def _refuse_other_fleet(self, worker: Worker, existing: Sequence[Binding]) -> None:
+    @staticmethod
+    def _refuse_other_fleet(worker: Worker, standing: Standing, uid: str) -> None:
         """Refuse to touch a script that carries another fleet's uid, or that we never uploaded."""
-        if not existing:
+        if not standing.newest:
             return
-        uids = [binding.get("text") for binding in existing if binding["name"] == FLEET_UID]
         # A deployment by hand drops our texts; then the record says that the script is ours.
-        known = uids == [self.control.fleet.get().uid] if uids else bool(worker.code)
+        was_ours = bool(worker.code) or worker.remade > 0
+        known = standing.uids == {uid} if standing.uids else was_ours
         if not known:
             raise Permanent(
                 f"a Worker named {worker.script} exists and is not this fleet's: give this stack "
@@ -350,12 +334,3 @@ def _mark(script: str, slot: Slot, generation: int) -> Update | None:
         turned = {"leaving": False, "generation": None}
         return slot_update(script, slot.ulid, expected=turned, generation=generation)
     return None
-
-
-def _generation_of(bindings: Sequence[Binding]) -> int:
-    """Return the generation that a Worker's settings carry, 0 without one."""
-    for binding in bindings:
-        text = str(binding.get("text", ""))
-        if binding["name"] == GENERATION and text.isdecimal():
-            return int(text)
-    return 0

@@ -16,12 +16,11 @@ from typing import Final
 from shared.aws.items import Change
 from shared.domain.backup import BackupStatus, RestoreStatus
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
-from shared.domain.names import router_script
+from shared.domain.finding import Sighting
 from shared.domain.tenant import Tenant, TenantStatus
-from shared.domain.worker import Role, Worker
 from shared.errors import Conflict, ControlPlaneError, Transient
-from shared.router.models import ServedStatus
 from shared.usecases.context import Control
+from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.outside import Outside
 from shared.usecases.review_billing import ReviewBilling
 from shared.usecases.revive_tenant import revived
@@ -32,7 +31,6 @@ OVERDUE: Final = timedelta(minutes=5)
 AT_ONCE: Final = 500
 OUTBOX_AT_ONCE: Final = 1000
 OUTBOX_FAILURES: Final = 3
-NOT_LIVE: Final = timedelta(minutes=5)
 
 _UNSETTLED_TENANT: Final = (
     TenantStatus.PENDING,
@@ -60,6 +58,7 @@ class SweepReport:
     overwritten: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Sweep:
             "billing": lambda: report.billing.update(asdict(ReviewBilling(self.control)(trace))),
             "retried": lambda: setattr(report, "retried", self._retry_failed_by_pool(trace)),
             "behind": lambda: setattr(report, "behind", self._databases_behind(trace)),
-            "workers": lambda: self._workers(now, trace, report),
+            "workers": lambda: self._workers(trace, report),
             "outbox": lambda: setattr(report, "outbox", self._outbox()),
         }
         for name, part in parts.items():
@@ -196,63 +195,8 @@ class Sweep:
                 log.warning("left in the outbox: %s", error)
         return sent
 
-    # Pool Workers
-
-    def _workers(self, now: datetime, trace: str, report: SweepReport) -> None:
-        fleet = self.control.settings.fleet
-        scripts = [router_script(fleet), *(room.script for room in self.control.pools.shards())]
-        for script in scripts:
-            worker = self.control.state.worker(script)
-            if worker is None:
-                continue
-            # Where one does not answer, the others need not be waited for: their turn comes.
-            look = not report.unanswered
-            if look and self._running_is_wrong(worker, now, report) and self._mark(worker, now):
-                report.overwritten.append(script)
-            # A wake-up costs a read of the table, and no call when there is nothing to do.
-            self.control.queues.wake(script, trace)
-
-    def _running_is_wrong(self, worker: Worker, now: datetime, report: SweepReport) -> bool:
-        """Say whether the running Worker serves other bindings than were published and seen."""
-        if worker.unfinished or worker.published_generation == 0:
-            return False
-        # A generation that was never seen live may be on its way, or overwritten before anyone saw.
-        seen = worker.live_generation == worker.published_generation
-        settle = self.control.settings.publish_settle
-        patience = settle if seen else max(settle, NOT_LIVE)
-        if worker.published_at is not None and now - worker.published_at < patience:
-            return False
-        try:
-            served = self.outside.router().status(
-                worker.script if worker.role is Role.SHARD else None
-            )
-        except ControlPlaneError as error:
-            log.warning("%s was not seen: %s", worker.script, error)
-            report.unanswered.append(worker.script)
-            return False
-        if served is None:
-            return False
-        if worker.role is Role.ROUTER and not self._uploaded() <= set(served.shards):
-            return True
-        return _differs(worker, served)
-
-    def _uploaded(self) -> set[str]:
-        rooms = self.control.pools.shards()
-        workers = (self.control.state.worker(room.script) for room in rooms)
-        return {worker.script for worker in workers if worker and worker.status == "uploaded"}
-
-    def _mark(self, worker: Worker, now: datetime) -> bool:
-        """Mark a Worker to be published anew."""
-        line = self.control.line("overwritten", why="the running bindings are not the published")
-        try:
-            self.control.state.commit(Change(worker, worker.changed(now, published_hash=""), line))
-        except Conflict:
-            return False
-        log.warning("%s runs other bindings than were published", worker.script)
-        return True
-
-
-def _differs(worker: Worker, served: ServedStatus) -> bool:
-    if served.generation != worker.published_generation:
-        return True
-    return served.bindings_hash != worker.served_hash
+    def _workers(self, trace: str, report: SweepReport) -> None:
+        seen = LookAfterWorkers(self.control, self.outside)(trace)
+        report.overwritten += seen.marked
+        report.unanswered += seen.unanswered
+        report.sightings += seen.sightings

@@ -20,7 +20,8 @@ class Wanted:
     """What a pool Worker should have: `bindings` by name, `leaving` to be dropped.
 
     `slots` are those of a shard; `urgent` says that somebody waits for one of them. `secrets` are
-    texts that the Worker is given by name.
+    texts that the Worker is given by name. `remade` says which bound Workers had to be made anew,
+    and how often: a binding to one that was gone is sent again.
     """
 
     bindings: Mapping[str, Binding]
@@ -28,6 +29,7 @@ class Wanted:
     slots: tuple[Slot, ...]
     urgent: bool
     secrets: Mapping[str, str] = field(default_factory=dict)
+    remade: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def content(self) -> Mapping[str, Binding]:
@@ -36,7 +38,8 @@ class Wanted:
             name: {"type": "secret_text", "digest": hashlib.sha256(text.encode()).hexdigest()}
             for name, text in self.secrets.items()
         }
-        return {**self.bindings, **digests}
+        remade = {f"{name} remade": {"times": times} for name, times in self.remade.items()}
+        return {**self.bindings, **digests, **remade}
 
 
 def wanted_of(control: Control, outside: Outside, worker: Worker) -> Wanted:
@@ -72,14 +75,17 @@ def _of_router(control: Control, outside: Outside) -> Wanted:
             "id": directory_id,
         }
     }
+    remade: dict[str, int] = {}
     for room in control.pools.shards():
         shard = control.state.worker(room.script)
         # A binding to a script that is not there yet would be refused.
         if shard is not None and shard.status == "uploaded":
             name = f"SHARD_{room.number}"
             bindings[name] = {"type": "service", "name": name, "service": room.script}
+            if shard.remade:
+                remade[name] = shard.remade
     secrets = {"D1FLEET_ADMIN_SECRET": outside.admin_secret()}
-    return Wanted(bindings, frozenset(), (), urgent=True, secrets=secrets)
+    return Wanted(bindings, frozenset(), (), urgent=True, secrets=secrets, remade=remade)
 
 
 def _somebody_waits(control: Control) -> bool:

@@ -41,6 +41,7 @@ READS: dict[str, Callable[[LaneClient], Any]] = {
     "workers.exists": lambda c: c.workers.exists("s"),
     "workers.deployments": lambda c: c.workers.deployments("s"),
     "workers.versions": lambda c: c.workers.versions("s"),
+    "workers.version": lambda c: c.workers.version("s", "v"),
     "workers.account_subdomain": lambda c: c.workers.account_subdomain(),
     "workers.script_subdomain": lambda c: c.workers.script_subdomain("s"),
     "account.verify_token": lambda c: c.account.verify_token(),

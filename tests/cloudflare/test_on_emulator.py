@@ -235,6 +235,8 @@ def test_settings_are_replaced_whole(api: LaneClient) -> None:
     assert seen.annotations.get("workers/tag") == "t2"
     (active, *_), versions = api.workers.deployments(script), api.workers.versions(script)
     assert active.only_version == versions[0].id
+    detail = api.workers.version(script, versions[0].id)
+    assert detail.bindings == api.workers.settings(script).bindings
     assert len(versions) == 2
 
 

@@ -77,6 +77,21 @@ def test_a_binding_of_ours_that_the_table_does_not_know_is_kept() -> None:
     ]
 
 
+def test_what_a_deployment_by_hand_dropped_comes_from_the_version_before() -> None:
+    """The newest version's bindings win; nothing of ours, and nothing leaving, is brought back."""
+    newest = [d1("KV"), {"type": "secret_text", "name": "S"}]
+    older = [{"type": "secret_text", "name": "S"}, d1("FOREIGN"), d1("DB_A"), d1("DB_B")]
+    sent = merge_bindings(
+        newest, {"DB_A": d1("DB_A", "u2")}, frozenset({"DB_B"}), {}, older=older, version="v1"
+    )
+    assert sent == [
+        {"type": "inherit", "name": "KV"},
+        {"type": "inherit", "name": "S"},
+        {"type": "inherit", "name": "FOREIGN", "version_id": "v1"},
+        d1("DB_A", "u2"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("sent", "seen", "wrong"),
     [

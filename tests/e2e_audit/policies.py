@@ -42,6 +42,9 @@ RARE = {
     ("BackupFunction", "s3:ListBucket", "Bucket"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
+    # A pool Worker that is not what was published: Cloudflare is asked, with a permit.
+    ("ReconcileFunction", "secretsmanager:GetSecretValue", "CloudflareToken"),
+    ("ReconcileFunction", "dynamodb:UpdateItem", "Table"),
 }
 """What is called on days that no story of a minute can have; unit tests have them."""
 

@@ -33,6 +33,8 @@ CALLS: dict[str, Callable[[RouterClient], Any]] = {
     "status": lambda r: r.status("acme-pool-1"),
     "tenants.upsert": lambda r: r.upsert([ROW]),
     "tenants.get": lambda r: r.get(["org_1"]),
+    "tenants.list": lambda r: r.list("org_0", 2),
+    "owners": lambda r: r.owners(["uuid-1"]),
     "probe": lambda r: r.probe("org_1"),
     "migrate": lambda r: r.migrate("acme-pool-1", "DB_X", "d1_migrations", [("1.sql", ["S"])]),
     "inspect": lambda r: r.inspect("acme-pool-1", ["DB_X"], "d1_migrations"),

@@ -146,6 +146,49 @@ def test_get_leaves_out_unknown_tenants(client: RouterClient, router: Router) ->
     assert client.get(["org_1", "org_2"]) == [ROW]
 
 
+def test_the_directory_comes_in_pages(client: RouterClient, router: Router) -> None:
+    """A page says where the next begins, and the last one that there is none."""
+    rows = [{**ROW.model_dump(), "tenant_id": f"org_{n}"} for n in range(1, 4)]
+    router.will({"rows": rows[:2], "next": "org_2"}, {"rows": rows[2:], "next": None})
+    first = client.list(None, 2)
+    assert first.next is not None
+    last = client.list(first.next, 2)
+    assert [row.tenant_id for row in (*first.rows, *last.rows)] == ["org_1", "org_2", "org_3"]
+    assert last.next is None
+    asked = [json.loads(request.content) for request in router.requests]
+    assert [(one["after"], one["limit"]) for one in asked] == [(None, 2), ("org_2", 2)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "following"),
+    [
+        (["org_2", "org_1"], None),  # out of order
+        (["org_1", "org_1"], None),  # one twice
+        (["org_0"], None),  # begins with what was read already
+        (["org_1", "org_2", "org_3"], None),  # more than asked for
+        (["org_1", "org_2"], "org_1"),  # would be read for ever
+        ([], "org_9"),
+    ],
+)
+def test_a_page_that_can_not_be_is_refused(
+    ids: list[str], following: str | None, client: RouterClient, router: Router
+) -> None:
+    """Whatever would repeat or skip rows is malformed: no evidence of anything."""
+    rows = [{**ROW.model_dump(), "tenant_id": each} for each in ids]
+    router.will({"rows": rows, "next": following})
+    with pytest.raises(errors.RouterUnavailable, match="no page"):
+        client.list("org_0", 2)
+
+
+def test_owners_are_told_by_database(client: RouterClient, router: Router) -> None:
+    """The witness's rows come back typed; more databases than a request may name go in several."""
+    row = {"database_uuid": "uuid-1", "tenant_id": "org_1", "since": "2026-01-01T00:00:00.000Z"}
+    router.will({"rows": [row]}, {"rows": []})
+    (owner,) = client.owners(f"uuid-{n}" for n in range(1001))
+    assert (owner.database_uuid, owner.tenant_id, owner.since.year) == ("uuid-1", "org_1", 2026)
+    assert len(router.requests) == 2
+
+
 def test_probe_tells_which_database_answered(client: RouterClient, router: Router) -> None:
     """A probe names binding, uuid and generation; one of another tenant is malformed."""
     found = {

@@ -166,6 +166,22 @@ def test_a_second_owner_is_refused(stack: Stack, router: RouterClient) -> None:
     assert router.get(["org_3"]) == []
 
 
+def test_the_whole_directory_can_be_read(stack: Stack, router: RouterClient) -> None:
+    """Pages of any size hold every row once, the closed too; the witness knows the owners."""
+    wanted = {each: DirectoryRow(tenant_id=each, state="closed", version=1) for each in "xyz"}
+    router.upsert([*wanted.values(), row(stack, "org_1", 0)])
+    found: list[DirectoryRow] = []
+    after: str | None = "org_"
+    while after is not None:
+        page = router.list(after, 2)
+        found += page.rows
+        after = page.next
+    assert [each.tenant_id for each in found] == sorted({each.tenant_id for each in found})
+    assert {each.tenant_id: each for each in found if each.tenant_id in wanted} == wanted
+    (owner,) = router.owners([stack.databases[next(iter(stack.databases))], "uuid-of-nobody"])
+    assert owner.tenant_id == "org_1"
+
+
 def test_who_is_not_ready_says_so(stack: Stack, router: RouterClient) -> None:
     """An unknown tenant, a suspended one, and one on a shard that is not there yet."""
     router.upsert([row(stack, "org_4", 2, shard="acme-pool-9")])

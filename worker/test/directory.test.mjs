@@ -201,6 +201,7 @@ describe("the directory behind the router's admin door", () => {
       try {
         for (const [op, args] of [
           ["tenants.get", { tenant_ids: ["one"] }],
+          ["tenants.list", { limit: 10 }],
           ["tenants.upsert", { rows: [row({ tenant_id: "lost", database_uuid: "uuid-lost" })] }],
           ["probe", { tenant_id: "one" }],
         ]) {
@@ -211,6 +212,96 @@ describe("the directory behind the router's admin door", () => {
         }
       } finally {
         await stack.directory.exec("ALTER TABLE hidden RENAME TO tenant");
+      }
+    });
+  });
+
+  describe("tenants.list", () => {
+    /** All pages of a size, one after the other. */
+    async function pages(limit) {
+      const found = [];
+      let after = null;
+      do {
+        const { status, json } = await stack.admin("tenants.list", { after, limit });
+        assert.equal(status, 200);
+        found.push(json.rows);
+        after = json.next;
+      } while (after !== null);
+      return found;
+    }
+
+    it("gives every row once, in the order of ids, whatever the size of a page", async () => {
+      const { results } = await stack.directory
+        .prepare(
+          "SELECT tenant_id, shard, binding, database_uuid, state, schema_version, version FROM tenant",
+        )
+        .all();
+      const ids = results.map((each) => each.tenant_id).sort();
+      for (const limit of [1000, 333, 100]) {
+        const listed = (await pages(limit)).flat();
+        assert.deepEqual(
+          listed.map((each) => each.tenant_id),
+          ids,
+        );
+        if (limit === 1000) {
+          const byId = new Map(results.map((each) => [each.tenant_id, each]));
+          assert.deepEqual(
+            listed,
+            ids.map((id) => byId.get(id)),
+          );
+        }
+      }
+      assert.ok(results.some((each) => each.state === "closed"));
+      const after = ids.at(-2);
+      const { json: full } = await stack.admin("tenants.list", { after, limit: 1 });
+      assert.equal(full.next, ids.at(-1));
+      const { json: end } = await stack.admin("tenants.list", { after: full.next, limit: 1 });
+      assert.deepEqual(end, { rows: [], next: null });
+    });
+
+    it("skips and repeats nothing while rows come before and after the page", async () => {
+      const { json: first } = await stack.admin("tenants.list", { after: null, limit: 3 });
+      for (const tenant_id of ["-early", "zz-late"]) {
+        await stack.admin("tenants.upsert", { rows: [{ tenant_id, state: "failed", version: 1 }] });
+      }
+      const { json: rest } = await stack.admin("tenants.list", { after: first.next, limit: 1000 });
+      const { json: all } = await stack.admin("tenants.list", { after: rest.next, limit: 1000 });
+      const seen = [...first.rows, ...rest.rows, ...all.rows].map((each) => each.tenant_id);
+      assert.equal(new Set(seen).size, seen.length);
+      assert.ok(seen.includes("zz-late"));
+      assert.ok(!seen.includes("-early"));
+    });
+
+    it("refuses a page that is none or too large, and a start that is no tenant's id", async () => {
+      for (const limit of [undefined, 0, -1, 1.5, 1001, "10", null]) {
+        assert.equal((await stack.admin("tenants.list", { limit })).status, 422);
+      }
+      for (const after of ["", "a b", 7, "x".repeat(129)]) {
+        assert.equal((await stack.admin("tenants.list", { after, limit: 10 })).status, 422);
+      }
+    });
+  });
+
+  describe("owners", () => {
+    it("tells whose a database is for ever, also when the tenant has another by now", async () => {
+      const was = row({ tenant_id: "moved", database_uuid: "uuid-was", version: 1 });
+      await stack.admin("tenants.upsert", { rows: [was] });
+      const now = { ...was, database_uuid: "uuid-now", version: 2 };
+      await stack.admin("tenants.upsert", { rows: [now] });
+      const { json } = await stack.admin("owners", {
+        database_uuids: ["uuid-was", "uuid-nobody", "uuid-now"],
+      });
+      const whose = json.rows.map((each) => [each.database_uuid, each.tenant_id]);
+      assert.deepEqual(whose, [
+        ["uuid-now", "moved"],
+        ["uuid-was", "moved"],
+      ]);
+      assert.ok(json.rows.every((each) => !Number.isNaN(Date.parse(each.since))));
+    });
+
+    it("refuses what is no list of uuids", async () => {
+      for (const database_uuids of [undefined, "uuid", [1], ["' OR 1"], Array(1001).fill("u")]) {
+        assert.equal((await stack.admin("owners", { database_uuids })).status, 422);
       }
     });
   });

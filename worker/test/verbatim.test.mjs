@@ -1,12 +1,22 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { A, B, bundle, C, SHARD_1, SHARD_2, startStack, UNBOUND } from "./fixtures/stack.mjs";
+import { A, B, bundle, C, D, SHARD_1, SHARD_2, startStack, UNBOUND } from "./fixtures/stack.mjs";
 
 describe("env.DB_POOL.get(id).prepare(…), with nothing imported", () => {
   let stack;
 
   before(async () => {
-    stack = await startStack({ app: await bundle("verbatim_app.js") });
+    const stranger = {
+      name: "stranger",
+      modules: true,
+      script: 'export default { fetch: () => new Response("deployed over a shard") }',
+      compatibilityDate: "2026-04-01",
+    };
+    stack = await startStack({
+      app: await bundle("verbatim_app.js"),
+      bound: { SHARD_8: "stranger" },
+      more: [stranger],
+    });
     await stack.tenant("one", SHARD_1, A);
     await stack.tenant("two", SHARD_1, B);
     await stack.tenant("user|x.y:z@w_-", SHARD_2, C);
@@ -154,6 +164,23 @@ describe("env.DB_POOL.get(id).prepare(…), with nothing imported", () => {
     }
     await stack.tenant("user|x.y:z@w_-", row.shard, row.binding, { version: 4 });
     assert.ok((await stack.scenario("all", { id: "user|x.y:z@w_-", sql: "SELECT 1" })).value);
+  });
+
+  it("throws TenantNotReady when somebody deployed over the tenant's shard, until it is back", async () => {
+    const lost = {
+      tenant_id: "lost",
+      shard: "acme-pool-8",
+      binding: D,
+      database_uuid: "uuid-lost",
+    };
+    const row = { ...lost, state: "active", version: 1 };
+    assert.equal((await stack.admin("tenants.upsert", { rows: [row] })).status, 200);
+    const { error } = await stack.scenario("all", { id: "lost", sql: "SELECT 1" });
+    assert.equal(error.name, "TenantNotReady");
+    assert.equal(error.retryAfter, 5);
+    assert.doesNotMatch(error.message, /DB_|lost|pool/);
+    await stack.admin("tenants.upsert", { rows: [{ ...row, shard: SHARD_2, version: 2 }] });
+    assert.ok((await stack.scenario("all", { id: "lost", sql: "SELECT 1" })).value);
   });
 
   it("throws TenantNotReady with retryAfter when failed, not bound yet, or on a shard not there yet", async () => {

@@ -6,6 +6,7 @@ import { BINDING } from "./names.js";
 /**
  * @typedef {{ tenant_id: string, shard: string | null, binding: string | null, database_uuid: string | null,
  *   state: string, schema_version: string | null, version: number }} Row a row of the directory
+ * @typedef {{ database_uuid: string, tenant_id: string, since: string }} Owner whose a database is for ever
  */
 
 const COLUMNS = "tenant_id, shard, binding, database_uuid, state, schema_version, version";
@@ -33,6 +34,9 @@ const WITNESS = `INSERT INTO owner (database_uuid, tenant_id, since)
 const CONFLICTS = `SELECT value ->> 'tenant_id' AS tenant_id, value ->> 'database_uuid' AS database_uuid
   FROM json_each(?1) WHERE ${FOREIGN}`;
 const SELECT_ROWS = `SELECT ${COLUMNS} FROM tenant WHERE tenant_id IN (SELECT value ->> 'tenant_id' FROM json_each(?1))`;
+const SELECT_PAGE = `SELECT ${COLUMNS} FROM tenant WHERE tenant_id > ?1 ORDER BY tenant_id LIMIT ?2`;
+const SELECT_OWNERS = `SELECT database_uuid, tenant_id, since FROM owner
+  WHERE database_uuid IN (SELECT value FROM json_each(?1)) ORDER BY database_uuid`;
 
 /**
  * @param {RouterEnv} env
@@ -83,6 +87,34 @@ export async function readRows(env, tenantIds) {
   const text = JSON.stringify(tenantIds.map((id) => ({ tenant_id: id })));
   const { results } = await env.D1FLEET_DIRECTORY.prepare(SELECT_ROWS).bind(text).all();
   return /** @type {Row[]} */ (/** @type {unknown} */ (results));
+}
+
+/**
+ * Read a page of all rows in the order of the tenants' ids, tombstones too. The next page begins
+ * after the last id of this one, so rows that come or change meanwhile move no other row.
+ *
+ * @param {RouterEnv} env
+ * @param {string} after the empty text: from the first
+ * @param {number} limit
+ * @returns {Promise<Row[]>}
+ */
+export async function listRows(env, after, limit) {
+  const { results } = await env.D1FLEET_DIRECTORY.prepare(SELECT_PAGE).bind(after, limit).all();
+  return /** @type {Row[]} */ (/** @type {unknown} */ (results));
+}
+
+/**
+ * Read whom the insert-only witness knows as the owners of databases.
+ *
+ * @param {RouterEnv} env
+ * @param {string[]} uuids
+ * @returns {Promise<Owner[]>} of those that ever had one
+ */
+export async function readOwners(env, uuids) {
+  const { results } = await env.D1FLEET_DIRECTORY.prepare(SELECT_OWNERS)
+    .bind(JSON.stringify(uuids))
+    .all();
+  return /** @type {Owner[]} */ (/** @type {unknown} */ (results));
 }
 
 /**

@@ -1,10 +1,17 @@
 /** What the control plane may ask for at the admin door. */
 import { checkedRow, databaseBinding, isObject, knownShard, ledgerName } from "./arguments.js";
 import { shardStub } from "./bindings.js";
-import { directoryReader, isPlaced, readRows, upsertRows } from "./directory.js";
+import {
+  directoryReader,
+  isPlaced,
+  listRows,
+  readOwners,
+  readRows,
+  upsertRows,
+} from "./directory.js";
 import { badArguments, messageOf, nameOf, Refusal } from "./errors.js";
 import { memory } from "./memory.js";
-import { TENANT_ID } from "./names.js";
+import { DATABASE_UUID, TENANT_ID } from "./names.js";
 
 /** @import { KeepAlive, RouterEnv } from "./bindings.js" */
 
@@ -108,6 +115,31 @@ async function getTenants(command, env) {
 }
 
 /** @type {Operation} */
+async function listTenants(command, env) {
+  const { after = null, limit } = command;
+  if (after !== null && (typeof after !== "string" || !TENANT_ID.test(after))) {
+    throw badArguments("after must be null or a tenant's id");
+  }
+  if (!Number.isInteger(limit) || Number(limit) < 1 || Number(limit) > MAX_ROWS) {
+    throw badArguments(`limit must be an integer from 1 to ${MAX_ROWS}`);
+  }
+  const rows = await callDirectory(() => listRows(env, after ?? "", Number(limit)));
+  const next = rows.length === limit ? rows[rows.length - 1].tenant_id : null;
+  return { rows, next };
+}
+
+/** @type {Operation} */
+async function owners(command, env) {
+  const uuids = command.database_uuids;
+  const isList =
+    Array.isArray(uuids) &&
+    uuids.length <= MAX_ROWS &&
+    uuids.every((uuid) => typeof uuid === "string" && DATABASE_UUID.test(uuid));
+  if (!isList) throw badArguments(`database_uuids must be a list of at most ${MAX_ROWS} uuids`);
+  return { rows: await callDirectory(() => readOwners(env, uuids)) };
+}
+
+/** @type {Operation} */
 async function probe(command, env) {
   const tenantId = command.tenant_id;
   if (typeof tenantId !== "string" || !TENANT_ID.test(tenantId)) {
@@ -189,6 +221,8 @@ export const OPERATIONS = new Map([
   ["status", status],
   ["tenants.upsert", upsertTenants],
   ["tenants.get", getTenants],
+  ["tenants.list", listTenants],
+  ["owners", owners],
   ["probe", probe],
   ["inspect", inspect],
   ["migrate", migrate],

@@ -4,7 +4,7 @@ import { directoryReader, isPlaced } from "./directory.js";
 import { failure, messageOf, nameOf, tenantNotFound, tenantNotReady } from "./errors.js";
 import { memory } from "./memory.js";
 
-/** @import { KeepAlive, RouterEnv, RunOptions } from "./bindings.js" */
+/** @import { KeepAlive, RouterEnv, RunOptions, ShardStub } from "./bindings.js" */
 /** @import { Row } from "./directory.js" */
 
 /**
@@ -40,7 +40,12 @@ async function runOnShard(env, context, tenantId, statements, mode, options) {
   const run = async (row) => {
     const shard = shardStub(env, row.shard);
     if (!shard) throw failure("BindingMissing", "the shard is not bound to this router");
-    return shard.run(row.binding, statements, mode, options);
+    try {
+      return await shard.run(row.binding, statements, mode, options);
+    } catch (error) {
+      if (isOfDatabase(error) || (await isOurs(env, row.shard, shard))) throw error;
+      throw tenantNotReady("the tenant's shard does not answer", 5);
+    }
   };
   const row = admit(await lookUp(() => memory.find(tenantId, read, context)));
   try {
@@ -59,6 +64,28 @@ async function runOnShard(env, context, tenantId, statements, mode, options) {
   } catch (error) {
     if (nameOf(error) !== "BindingMissing") throw error;
     throw tenantNotReady("the tenant's database is not bound yet", 2);
+  }
+}
+
+/** @param {unknown} error whether it came from the tenant's database, or says that it is not bound */
+function isOfDatabase(error) {
+  return nameOf(error) === "BindingMissing" || messageOf(error).startsWith("D1_");
+}
+
+/**
+ * Say whether a shard is there and is this fleet's. When somebody deleted it or deployed over it,
+ * its tenants are not ready until it is back: that is for the app to know, not the runtime's words.
+ *
+ * @param {RouterEnv} env
+ * @param {string} script
+ * @param {ShardStub} shard
+ */
+async function isOurs(env, script, shard) {
+  try {
+    const { script: name, fleet_uid } = await shard.status();
+    return name === script && fleet_uid === env.D1FLEET_FLEET_UID;
+  } catch {
+    return false;
   }
 }
 
