@@ -40,7 +40,7 @@ def _work(record: SQSRecord) -> None:
         Meter("backup"),
         {
             "backup": MakeBackup(parts.control, parts.outside, store, folder, time.sleep),
-            "restore": RestoreBackup(parts.control, parts.outside, store, time.sleep),
+            "restore": RestoreBackup(parts.control, parts.outside, store, folder, time.sleep),
         },
         message_of(record),
     )

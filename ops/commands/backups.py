@@ -16,6 +16,7 @@ from shared.domain.outlook import size_in_words
 from shared.usecases.context import Control
 from shared.usecases.export_copy import ExportCopy
 from shared.usecases.overviews import show_tenant
+from shared.usecases.owned_databases import owned_database
 from shared.usecases.request_backup import request_backup
 
 __all__ = ["add_backups"]
@@ -44,7 +45,9 @@ def add_backups(group: click.Group) -> None:
         metavar="FILE",
         help="Write it to a file here: SQL if it ends in .sql, else SQLite.",
     )
-    name = click.option("--database", "name", metavar="NAME", help="A detached copy; with -o.")
+    name = click.option(
+        "--database", "name", metavar="NAME", help="A copy of its, not the one it uses."
+    )
     block = click.option("--block", is_flag=True, help="Keep it from answering meanwhile.")
     force = click.option("--force", is_flag=True, help="Replace the file if it is there; with -o.")
     no_wait = click.option("--no-wait", is_flag=True, help="Don't wait until it is proven.")
@@ -79,9 +82,9 @@ def backup(
             raise click.UsageError("--no-wait goes with a backup in the bucket, without -o.")
         _to_file(run, tenant_id, path, name, block=block, force=force)
         return
-    if force or name is not None:
-        raise click.UsageError("--force and --database go with -o FILE.")
-    _to_bucket(run, tenant_id, block=block, wait=not no_wait)
+    if force:
+        raise click.UsageError("--force goes with -o FILE.")
+    _to_bucket(run, tenant_id, name, block=block, wait=not no_wait)
 
 
 def _to_file(
@@ -103,15 +106,16 @@ def _to_file(
     run.output.result(row, f"{done.path}: {done.tables} tables, {done.rows} rows, {size}")
 
 
-def _to_bucket(run: Run, tenant_id: str, *, block: bool, wait: bool) -> None:
+def _to_bucket(run: Run, tenant_id: str, name: str | None, *, block: bool, wait: bool) -> None:
     control, trace = run.deployment.parts.control, run.deployment.trace
     view = show_tenant(control, tenant_id)
-    if view.database is None:
+    database = owned_database(control, tenant_id, name) if name is not None else view.database
+    if database is None:
         raise Failed(f"{tenant_id} is {view.tenant.status} and has no database")
     asked = request_backup(
         control,
         view.tenant,
-        view.database,
+        database,
         because=BackupReason.OPERATOR,
         block=block,
         trace=trace,

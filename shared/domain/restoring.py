@@ -83,20 +83,20 @@ RestoreAction: TypeAlias = BringBack | Replace | CopyBeside | Resume | IsUnderWa
 
 @dataclass(frozen=True)
 class Swap:
-    """The tenant waits from now on as `pending`, and what it had is put `aside`."""
+    """The tenant waits from now on as `pending`; what it had is put `aside`, unless it is gone."""
 
     pending: Tenant
-    aside: Database
+    aside: Database | None
 
 
 @dataclass(frozen=True)
 class AwaitTenant:
-    """Its tenant is on its way to be served: let it arrive first."""
+    """Its tenant, or what it has, is on its way to where it should be: let it arrive first."""
 
 
 @dataclass(frozen=True)
 class IsSwapped:
-    """Nothing is in the place that the restored database takes."""
+    """Its tenant waits for it and has no other database."""
 
 
 SwapAction: TypeAlias = Swap | AwaitTenant | IsSwapped | RefuseRestore
@@ -120,12 +120,13 @@ def plan_restore(
     wanted: str | None,
     detached: bool,
     replace: bool,
+    under_way: Restore | None,
     now: datetime,
 ) -> RestoreAction:
     """Say what a restore does.
 
     `database` is the tenant's; `backups` are its own, the newest first; `wanted` is the id of one
-    of them, None for the newest proven one.
+    of them, None for the newest proven one; `under_way` is the restore that the tenant waits for.
     """
     backup = _chosen(tenant, backups, wanted, now)
     if detached:
@@ -138,8 +139,8 @@ def plan_restore(
                 f"{tenant.tenant_id} is closing and still has its database: `d1fleet tenants resume"
                 f" {tenant.tenant_id}` first, then restore with --replace"
             )
-        case _ if tenant.restore_id is not None and _waits(tenant, replace):
-            return IsUnderWay(tenant.restore_id)
+        case _ if under_way is not None and _waits(tenant, replace):
+            return _under_way(tenant, under_way, wanted)
         case TenantStatus.PENDING if tenant.wants_restore:
             return Resume()  # past the point of no return: its proof is restored without this word
         case TenantStatus.PENDING | TenantStatus.ACTIVATING:
@@ -167,6 +168,15 @@ def plan_restore(
 def _waits(tenant: Tenant, replace: bool) -> bool:
     """Say whether a tenant with a restore waits for it, or is served until it is proven."""
     return tenant.status is TenantStatus.PENDING or (replace and tenant.database_ulid is not None)
+
+
+def _under_way(tenant: Tenant, restore: Restore, wanted: str | None) -> RestoreAction:
+    if wanted in {None, restore.backup_id}:
+        return IsUnderWay(restore.restore_id)
+    return RefuseRestore(
+        f"backup {restore.backup_id} is being restored for {tenant.tenant_id}: wait until that is "
+        "done, then restore another with --replace"
+    )
 
 
 def _chosen(
@@ -224,15 +234,14 @@ def _instead(
 
 
 def plan_swap(
-    tenant: Tenant | None, replaced: Database | None, restore: Restore, now: datetime
+    tenant: Tenant, replaced: Database | None, restore: Restore, now: datetime
 ) -> SwapAction:
     """Say what comes next for a proven restore that takes the place of what its tenant has.
 
-    Only now is the tenant cut off: a backup that can't be restored must cost it nothing.
+    Only now is the tenant cut off: a backup that can't be restored must cost it nothing. Its
+    `restore_id` is this restore's.
     """
-    if tenant is None or tenant.restore_id != restore.restore_id:
-        return IsSwapped()  # nobody waits for it; that is found out when it is given back
-    if tenant.database_ulid != restore.replaces or replaced is None:
+    if tenant.past_no_return or tenant.database_ulid != restore.replaces:
         return IsSwapped()
     if tenant.status is TenantStatus.ACTIVATING:
         return AwaitTenant()
@@ -240,8 +249,11 @@ def plan_swap(
         return RefuseRestore(
             f"{tenant.tenant_id} is {tenant.status} by now and keeps the database that it has"
         )
+    pending = _waiting(tenant, now, asked_at=restore.created_at)
+    if replaced is None or replaced.status in _GONE:
+        return Swap(pending, None)
     if replaced.status is not DatabaseStatus.CLAIMED:
-        return RefuseRestore(f"the database {replaced.name}, to be replaced, is {replaced.status}")
+        return AwaitTenant()
     reason = "a restore took its place; its data is as it was"
     aside = replaced.moved(DatabaseStatus.DETACHED, now, reason=reason)
-    return Swap(_waiting(tenant, now, asked_at=restore.created_at), aside)
+    return Swap(pending, aside)

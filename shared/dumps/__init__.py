@@ -13,6 +13,7 @@ from shared.dumps.digests import digest_live, digest_of
 from shared.dumps.errors import CannotDump, NotRestorable
 from shared.dumps.loading import check_integrity, load_sql
 from shared.dumps.models import Digest, Live, Snapshot, Value, differences
+from shared.dumps.rehearsal import rehearse
 from shared.dumps.snapshot import take_snapshot
 from shared.dumps.writing import write_dump
 
@@ -28,6 +29,7 @@ __all__ = [
     "digest_live",
     "digest_of",
     "load_sql",
+    "rehearse",
     "take_snapshot",
     "write_dump",
 ]

@@ -9,7 +9,7 @@ import apsw
 
 from shared.dumps.errors import CannotDump, NotRestorable
 
-__all__ = ["Local", "new_file", "opened"]
+__all__ = ["Local", "edited", "new_file", "opened"]
 
 
 class Local:
@@ -45,6 +45,14 @@ def opened(path: Path) -> Iterator[apsw.Connection]:
             raise NotRestorable(
                 f"SQLite can't read the file {path.name} ({type(error).__name__})"
             ) from error
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[apsw.Connection]:
+    """Open a SQLite file that is there to change it; nobody else has it, and it is thrown away."""
+    with _closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_aft
 from shared.usecases.brakes import note_departure
 from shared.usecases.claim_database import claim
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.give_back import NOBODY_WAITS
 from shared.usecases.hold_up import hold_up
 from shared.usecases.keep_database import keep_database
 from shared.usecases.lifecycle_events import RETURNING, cut_off_event, lifecycle_event
@@ -43,6 +44,7 @@ from shared.usecases.outside import Outside
 from shared.usecases.refill_pool import SETTLED
 from shared.usecases.request_restore import request_restore
 from shared.usecases.tear_down import TearDown
+from shared.usecases.try_again import tried_again
 
 __all__ = ["AdvanceTenant"]
 
@@ -192,7 +194,13 @@ class AdvanceTenant:
             why = restore.reason if restore else "its record is gone"
             return self._fail(tenant, f"the backup can't be restored: {why}", trace)
         database = control.state.database(restore.database_ulid)
-        if database is not None and database.status is DatabaseStatus.QUARANTINED:
+        if database is not None and database.reason == NOBODY_WAITS:
+            # It came while the tenant was leaving, and the tenant is back.
+            line = control.line("tried again", why="its tenant waits for it", trace=trace)
+            change, also = tried_again(control, database, DatabaseStatus.MIGRATING, line)
+            control.state.commit(change, also=also)
+            enqueue_quietly(control, "database", database.ulid, trace=trace)
+        elif database is not None and database.status is DatabaseStatus.QUARANTINED:
             why = f"the restored {database.name} is quarantined: {database.reason}"
             return self._fail(tenant, why, trace)
         unseen = restore.attempts == 0 and restore.token is None

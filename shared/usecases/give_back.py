@@ -1,5 +1,7 @@
 """Give a database that holds a restored backup back to the tenant whose data it is."""
 
+from typing import Final
+
 from shared.aws.items import Change
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.outcomes import Done, GaveUp, Outcome
@@ -7,7 +9,9 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.rights import rights_of, settled
 
-__all__ = ["give_back"]
+__all__ = ["NOBODY_WAITS", "give_back"]
+
+NOBODY_WAITS: Final = "its tenant does not wait for this restore any more"
 
 
 def give_back(control: Control, database: Database, head: str, trace: str) -> Outcome:
@@ -19,13 +23,12 @@ def give_back(control: Control, database: Database, head: str, trace: str) -> Ou
     now = control.now()
     tenant = control.state.tenant(database.owner or "")
     if tenant is None or not _waits_for(control, tenant, database):
-        reason = "its tenant does not wait for this restore any more"
         kept = database.moved(
-            DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=DatabaseStatus.MIGRATING
+            DatabaseStatus.QUARANTINED, now, reason=NOBODY_WAITS, retry_as=DatabaseStatus.MIGRATING
         )
-        line = control.line("quarantined", why=reason, trace=trace)
+        line = control.line("quarantined", why=NOBODY_WAITS, trace=trace)
         control.state.commit(Change(database, kept, line))
-        return GaveUp(reason)
+        return GaveUp(NOBODY_WAITS)
     given = database.moved(
         DatabaseStatus.CLAIMED, now, tenant_id=tenant.tenant_id, schema_version=head, reason=None
     )

@@ -25,6 +25,7 @@ from shared.domain.database import Database, DatabaseStatus
 from shared.domain.long_work import MOST_IMPORTED
 from shared.domain.messages import Message
 from shared.domain.outcomes import Done, GaveUp, Outcome
+from shared.domain.tenant import TenantStatus
 from shared.dumps import (
     CannotDump,
     Digest,
@@ -98,18 +99,21 @@ class MakeBackup:
     # Before anything is read
 
     def _is_over(self, backup: Backup) -> bool:
-        """Say whether the closing that asked for the backup is no more.
+        """Say whether the closing that asked for the backup wants it no more.
 
         An export for it would keep a database from answering that its tenant uses again.
         """
         if backup.closing_id is None:
             return False
         tenant = self.control.state.tenant(backup.tenant_id)
-        return tenant is None or tenant.closing_id != backup.closing_id
+        if tenant is None or tenant.closing_id != backup.closing_id:
+            return True
+        closing = tenant.status is TenantStatus.CLOSING
+        return not closing or tenant.without_backup or tenant.past_no_return
 
     def _let_go(self, backup: Backup, trace: str) -> Outcome:
         """Write down that nobody wants the backup any more; that is no trouble of anybody's."""
-        reason = "the closing that it was for is undone"
+        reason = "the closing that it was for wants no backup any more"
         refused = backup.moved(BackupStatus.REFUSED, self.control.now(), reason=reason)
         line = self.control.line("not wanted any more", why=reason, trace=trace)
         self.control.state.commit(Change(backup, refused, line))
@@ -219,6 +223,8 @@ class MakeBackup:
     # Ends
 
     def _refuse(self, backup: Backup, reason: str, trace: str) -> Outcome:
+        if self._is_over(backup):
+            return self._let_go(backup, trace)
         control, now = self.control, self.control.now()
         alert = alert_put(
             now,

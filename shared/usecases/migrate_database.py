@@ -1,12 +1,11 @@
 """Bring one database to the head through its binding: no REST call, each file atomic."""
 
 from shared.domain.database import Database
+from shared.domain.migrations import LEDGER
 from shared.errors import Transient
 from shared.usecases.outside import Outside
 
 __all__ = ["migrate_to_head"]
-
-LEDGER = "d1_migrations"
 
 
 def migrate_to_head(outside: Outside, database: Database) -> str:

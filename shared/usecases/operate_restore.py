@@ -135,6 +135,7 @@ class OperateRestore:
             wanted=backup_id,
             detached=detached,
             replace=replace,
+            under_way=control.state.restore(tenant.restore_id) if tenant.restore_id else None,
             now=control.now(),
         )
         match action:
@@ -161,7 +162,7 @@ class OperateRestore:
         restore = request_restore(
             control, tenant, backup, waiting=waiting, replaces=replaces, trace=trace
         )
-        self._woken(tenant, restore.restore_id, trace)
+        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
         return Asked(show_tenant(control, tenant.tenant_id).tenant, restore)
 
     def _woken(self, tenant: Tenant, restore_id: str, trace: str) -> Restore | None:

@@ -11,10 +11,11 @@ is looked at before anything is loaded into it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, assert_never
 
 from shared.aws.backups import BackupStore
-from shared.aws.items import Change, restore_of, slot_put
+from shared.aws.items import Change, HistoryLine, restore_of, slot_put
 from shared.aws.table import Write
 from shared.cloudflare.errors import NameTaken
 from shared.domain.backup import Backup, BackupStatus, Restore, RestoreStatus
@@ -25,7 +26,8 @@ from shared.domain.outcomes import Done, GaveUp, Outcome
 from shared.domain.restoring import AwaitTenant, IsSwapped, RefuseRestore, Swap, plan_swap
 from shared.domain.tenant import Tenant
 from shared.domain.worker import Slot
-from shared.errors import OutcomeUnknown, Permanent
+from shared.dumps import load_sql, rehearse
+from shared.errors import Conflict, OutcomeUnknown, Permanent
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import wait
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
@@ -33,6 +35,7 @@ from shared.usecases.import_dump import ImportDump
 from shared.usecases.long_attempts import BUSY, long_attempt
 from shared.usecases.outside import Outside
 from shared.usecases.reach_database import reach_over_rest
+from shared.usecases.scratch import scratch
 from shared.usecases.turn_out import turn_out
 
 __all__ = ["RestoreBackup"]
@@ -43,11 +46,12 @@ LOOK_AGAIN: Final = 30.0
 
 @dataclass(frozen=True)
 class RestoreBackup:
-    """Restore backups. `pause` waits between the polls of an import."""
+    """Restore backups. Work files lie in `folder`; `pause` waits between the polls of an import."""
 
     control: Control
     outside: Outside
     store: BackupStore
+    folder: Path
     pause: Callable[[float], None]
 
     def __call__(self, message: Message) -> Outcome:
@@ -65,6 +69,8 @@ class RestoreBackup:
         again: Restore | None = restore
         while again is not None:
             restore = again
+            if self._is_over(restore):
+                return self._let_go(restore, trace)
             match restore.status:
                 case RestoreStatus.WANTED:
                     self._create(restore, trace)
@@ -79,6 +85,21 @@ class RestoreBackup:
             again = self._begun_again(restore)
         return Done()  # somebody else goes on with it
 
+    def _is_over(self, restore: Restore) -> bool:
+        """Say whether nobody waits for the restore any more: what left must not come back."""
+        if restore.detached or restore.settled:
+            return False
+        tenant = self.control.state.tenant(restore.tenant_id)
+        return tenant is None or tenant.restore_id != restore.restore_id
+
+    def _let_go(self, restore: Restore, trace: str) -> Outcome:
+        """Write down that nobody wants the restore any more; that is no trouble of anybody's."""
+        reason = "its tenant does not wait for it any more"
+        line = self.control.line("not wanted any more", why=reason, trace=trace)
+        changes = self._refusal(restore, reason, line)
+        self.control.state.commit(*changes)
+        return Done()
+
     def _begun_again(self, restore: Restore) -> Restore | None:
         """Return the restore as it now is, busy anew: each step ends an attempt in the record."""
         item = self.control.state.begin(
@@ -91,8 +112,9 @@ class RestoreBackup:
     def _create(self, restore: Restore, trace: str) -> None:
         control = self.control
         control.fleet.get()  # nothing is made before the fleet is ours
-        self._backup(restore)
-        before = self._database(restore)
+        backup, before = self._backup(restore), self._database(restore)
+        if restore.replaces is not None:
+            self._rehearse(backup)
         uuid, how = before.database_id, "it was there"
         if uuid is None:
             uuid, how = self._made(restore, before)
@@ -106,6 +128,20 @@ class RestoreBackup:
         line = control.line("created", call=how, trace=trace)
         moved = restore.moved(RestoreStatus.IMPORTING, now, reason=None)
         control.state.commit(Change(restore, moved, line), Change(before, after, line))
+
+    def _rehearse(self, backup: Backup) -> None:
+        """See that a backup takes the migrations that came after it, while its tenant is served.
+
+        Raises:
+            Permanent: it does not, or the bucket no longer holds what was stored.
+        """
+        migrations = self.outside.migrations
+        head = migrations.head()
+        with scratch(self.folder) as folder:
+            copy = folder / "rehearsal.sqlite"
+            pieces = self.store.read(backup.key, backup.version_id, sha256=backup.sha256)
+            load_sql(pieces, copy, limits=True)
+            rehearse(copy, migrations.files(head) if head else ())
 
     def _made(self, restore: Restore, database: Database) -> tuple[str, str]:
         """Create the database on D1, or find what an earlier call made; return its uuid and how."""
@@ -140,8 +176,10 @@ class RestoreBackup:
         """Have the database bound, or leave it detached; whichever it replaces must be gone."""
         control, now = self.control, self.control.now()
         database = self._database(restore)
-        if restore.replaces is not None and (why := self._in_its_place(restore, trace)):
-            return wait(control, restore, after=LOOK_AGAIN, why=why)
+        if restore.replaces is not None:
+            restore, why = self._in_its_place(restore, trace)
+            if why is not None:
+                return wait(control, restore, after=LOOK_AGAIN, why=why)
         done = restore.moved(RestoreStatus.DONE, now)
         also: list[Write] = []
         if restore.detached:
@@ -160,7 +198,7 @@ class RestoreBackup:
         self._tell(done, trace)
         return Done()
 
-    def _in_its_place(self, restore: Restore, trace: str) -> str | None:
+    def _in_its_place(self, restore: Restore, trace: str) -> tuple[Restore, str | None]:
         """Clear the place that the restored database takes; return what is still in it.
 
         Raises:
@@ -168,27 +206,50 @@ class RestoreBackup:
         """
         control = self.control
         tenant = control.state.tenant(restore.tenant_id)
+        if tenant is None:
+            raise Conflict("the tenant is there")
         replaced = control.state.database(restore.replaces or "")
         action = plan_swap(tenant, replaced, restore, control.now())
         match action:
             case RefuseRestore(reason=reason):
                 raise Permanent(reason)
             case AwaitTenant():
-                return "its tenant is on its way to be served"
-            case Swap(pending=pending, aside=aside):
-                line = control.line("detached", why=aside.reason or "", trace=trace)
-                changes = (Change(tenant, pending, line), Change(replaced, aside, line))
-                control.state.commit(*changes, also=turn_out(control, aside))
+                return restore, "its tenant is on its way to be served"
+            case Swap():
+                restore = self._swap(restore, tenant, replaced, action, trace)
             case IsSwapped():
                 pass
             case _:
                 assert_never(action)
         if replaced is None or self._is_gone(replaced):
-            return None
+            return restore, None
         # Until the directory knows, the app still reaches what is being replaced.
         enqueue_quietly(control, "tenant", restore.tenant_id, trace=trace)
         control.queues.wake(replaced.shard, trace)
-        return f"{replaced.name}, which it replaces, is still bound"
+        return restore, f"{replaced.name}, which it replaces, is still bound"
+
+    def _swap(
+        self,
+        restore: Restore,
+        tenant: Tenant,
+        replaced: Database | None,
+        swap: Swap,
+        trace: str,
+    ) -> Restore:
+        """Cut the tenant off and put what it had aside; return the restore as it is then.
+
+        Its record moves too, so that it is busy no more: whoever dies here has cut somebody off,
+        and the next message must not wait until this attempt is known to be dead.
+        """
+        control = self.control
+        after = restore.noted(control.now())
+        line = control.line("swapped", why=f"backup {restore.backup_id} is proven", trace=trace)
+        changes = [Change(restore, after, line), Change(tenant, swap.pending, line)]
+        if swap.aside is not None:
+            changes.append(Change(replaced, swap.aside, line))
+        unbound = turn_out(control, replaced) if replaced is not None else []
+        control.state.commit(*changes, also=unbound)
+        return after
 
     def _is_gone(self, replaced: Database) -> bool:
         if replaced.status is DatabaseStatus.DELETED:
@@ -217,17 +278,7 @@ class RestoreBackup:
     def _refuse(self, restore: Restore, reason: str, trace: str) -> Outcome:
         control, now = self.control, self.control.now()
         line = control.line("refused", why=reason, trace=trace)
-        refused = restore.moved(RestoreStatus.REFUSED, now, reason=reason)
-        changes = [Change(restore, refused, line)]
-        database = control.state.database(restore.database_ulid)
-        if database is not None and database.status is DatabaseStatus.IMPORTING:
-            aside = database.moved(
-                DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=DatabaseStatus.IMPORTING
-            )
-            changes.append(Change(database, aside, line))
-        tenant = control.state.tenant(restore.tenant_id)
-        if tenant is not None and self._keeps_what_it_has(tenant, restore):
-            changes.append(Change(tenant, tenant.noted(now, restore_id=None), line))
+        changes = self._refusal(restore, reason, line)
         alert = alert_put(
             now,
             kind="restore_refused",
@@ -239,8 +290,24 @@ class RestoreBackup:
         )
         control.state.commit(*changes, also=[alert])
         deliver_now(control, alert.item)
-        self._tell(refused, trace)
+        enqueue_quietly(control, "tenant", restore.tenant_id, trace=trace)
         return GaveUp(reason)
+
+    def _refusal(self, restore: Restore, reason: str, line: HistoryLine) -> list[Change]:
+        """Return the changes that end a restore; whatever was made of it is set aside."""
+        control, now = self.control, self.control.now()
+        refused = restore.moved(RestoreStatus.REFUSED, now, reason=reason)
+        changes = [Change(restore, refused, line)]
+        database = control.state.database(restore.database_ulid)
+        if database is not None and database.status is DatabaseStatus.IMPORTING:
+            aside = database.moved(
+                DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=DatabaseStatus.IMPORTING
+            )
+            changes.append(Change(database, aside, line))
+        tenant = control.state.tenant(restore.tenant_id)
+        if tenant is not None and self._keeps_what_it_has(tenant, restore):
+            changes.append(Change(tenant, tenant.noted(now, restore_id=None), line))
+        return changes
 
     @staticmethod
     def _keeps_what_it_has(tenant: Tenant, restore: Restore) -> bool:

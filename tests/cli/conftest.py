@@ -218,7 +218,7 @@ class Stack:
             "pool": RefillPool(control),
             "shard": PublishWorker(control, outside, WorkerCode()),
             "backup": MakeBackup(control, outside, self.store, self.folder, briefly),
-            "restore": RestoreBackup(control, outside, self.store, briefly),
+            "restore": RestoreBackup(control, outside, self.store, self.folder, briefly),
         }
         handle(control, Silent("test"), handlers, message)
 

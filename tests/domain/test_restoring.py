@@ -46,10 +46,15 @@ def backup(backup_id: str, status: BackupStatus = B.PROVEN) -> Backup:
 
 
 K2, K1 = backup("K2"), backup("K1")
+RESTORE = Restore.model_validate(
+    {"restore_id": "R", "backup_id": "K2", "tenant_id": "org_1", "database_ulid": "F"}
+    | TIMES
+    | {"created_at": NOW - timedelta(minutes=5), "replaces": "U", "status": RestoreStatus.PROVEN}
+)
 
 
 def planned(who: Tenant, held: Database | None = None, **more: Any) -> RestoreAction:
-    given = {"wanted": None, "detached": False, "replace": False, "now": NOW}
+    given = {"wanted": None, "detached": False, "replace": False, "now": NOW, "under_way": None}
     backups = more.pop("backups", [backup("K3", B.REFUSED), K2, K1])
     return plan_restore(who, held, backups, **{**given, **more})
 
@@ -144,7 +149,10 @@ def test_a_detached_copy_touches_no_tenant(status: TenantStatus) -> None:
 
 def test_a_tenant_that_waits_already_is_not_asked_twice() -> None:
     """The restore under way is the answer; without one there is nothing to replace yet."""
-    assert planned(tenant(S.PENDING, restore_id="R")) == IsUnderWay("R")
+    waiting = tenant(S.PENDING, restore_id="R", database_ulid=None)
+    assert planned(waiting, under_way=RESTORE) == IsUnderWay("R")
+    assert planned(waiting, under_way=RESTORE, wanted="K2") == IsUnderWay("R")
+    assert "backup K2 is being restored" in reason(planned(waiting, under_way=RESTORE, wanted="K1"))
     assert planned(tenant(S.PENDING, final_backup_id="K2")) == Resume()
     for status in (S.PENDING, S.ACTIVATING):
         assert "wait until it is active" in reason(planned(tenant(status), replace=True))
@@ -155,8 +163,8 @@ def test_what_a_live_tenant_has_is_replaced_only_on_a_word(status: TenantStatus)
     """Without `replace` it is refused; with it the old database is named, to be put aside."""
     assert "--replace" in reason(planned(tenant(status), database()))
     assert planned(tenant(status), database(), replace=True) == Replace(K2, database())
-    under_way = tenant(status, restore_id="R", database_ulid=database().ulid)
-    assert planned(under_way, database(), replace=True) == IsUnderWay("R")
+    asked = tenant(status, restore_id="R", database_ulid=database().ulid)
+    assert planned(asked, database(), replace=True, under_way=RESTORE) == IsUnderWay("R")
     returning = planned(tenant(status), database(D.REBINDING), replace=True)
     assert "try again in a minute" in reason(returning)
     lost = planned(tenant(status), database(D.QUARANTINED), replace=True)
@@ -175,12 +183,7 @@ def test_a_failed_tenant_whose_database_is_gone_gets_a_fresh_one() -> None:
 
 
 def swapped(who: Tenant, held: Database | None = None) -> SwapAction:
-    data = {"restore_id": "R", "backup_id": "K2", "tenant_id": "org_1", "database_ulid": "F"}
-    times = TIMES | {"created_at": NOW - timedelta(minutes=5)}
-    restore = Restore.model_validate(
-        data | times | {"replaces": "U", "status": RestoreStatus.PROVEN}
-    )
-    return plan_swap(who, held or database(), restore, NOW)
+    return plan_swap(who, held or database(), RESTORE, NOW)
 
 
 @pytest.mark.parametrize("status", [S.ACTIVE, S.SUSPENDED, S.FAILED])
@@ -188,6 +191,7 @@ def test_a_proven_backup_takes_the_place_of_what_is_there(status: TenantStatus) 
     """From here on the tenant waits; its words count by when they were said."""
     action = swapped(tenant(status, restore_id="R"))
     assert isinstance(action, Swap)
+    assert action.aside is not None
     assert (action.aside.status, action.aside.ulid) == (D.DETACHED, "U")
     assert (action.pending.status, action.pending.database_ulid) == (S.PENDING, None)
     assert (action.pending.restore_id, action.pending.returning) == ("R", "restored")
@@ -205,7 +209,10 @@ def test_what_a_tenant_has_is_kept_where_a_newer_word_or_work_needs_it() -> None
         refused = swapped(tenant(status, restore_id="R"))
         assert isinstance(refused, RefuseRestore)
         assert f"is {status} by now" in refused.reason
-    leaving = swapped(tenant(S.ACTIVE, restore_id="R"), database(D.EXPORTING))
-    assert isinstance(leaving, RefuseRestore)
-    assert swapped(tenant(S.ACTIVE, restore_id="R2")) == IsSwapped()
+    for returning in (D.EXPORTING, D.UNBINDING, D.REBINDING):
+        assert swapped(tenant(S.ACTIVE, restore_id="R"), database(returning)) == AwaitTenant()
     assert swapped(tenant(S.PENDING, restore_id="R", database_ulid=None)) == IsSwapped()
+    assert swapped(tenant(S.CLOSING, restore_id="R", past_no_return=True)) == IsSwapped()
+    gone = swapped(tenant(S.ACTIVE, restore_id="R"), database(D.QUARANTINED))
+    assert isinstance(gone, Swap)
+    assert gone.aside is None

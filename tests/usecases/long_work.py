@@ -67,7 +67,7 @@ def add_long_work(world: World, folder: Path) -> Bucket:
 
     control, outside = world.control, world.outside
     world.long_work["backup"] = MakeBackup(control, outside, bucket, folder, pause)
-    world.long_work["restore"] = RestoreBackup(control, outside, bucket, pause)
+    world.long_work["restore"] = RestoreBackup(control, outside, bucket, folder, pause)
     return bucket
 
 

@@ -37,6 +37,7 @@ from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
 
 B = BackupStatus
+OVER = "the closing that it was for wants no backup any more"
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_a_closing_that_is_undone_wants_no_backup(
     world.run()
     backup = world.control.state.backup(wanted.backup_id)
     assert backup is not None
-    assert (backup.status, backup.reason) == (B.REFUSED, "the closing that it was for is undone")
+    assert (backup.status, backup.reason) == (B.REFUSED, OVER)
     assert {route for route, count in stats()["calls"].items() if count > before.get(route, 0)} == (
         set()
     )

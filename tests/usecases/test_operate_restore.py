@@ -1,6 +1,6 @@
 """A restore on an operator's word: killed anywhere it ends the same, and what is used stays."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -8,17 +8,21 @@ import pytest
 
 from local.cloudflare import Emulator
 from shared.aws.items import Change
-from shared.domain.backup import Restore, RestoreStatus
+from shared.domain.backup import BackupReason, Restore, RestoreStatus
 from shared.domain.breaker import deletes_allowed
 from shared.domain.database import Database, DatabaseStatus
+from shared.domain.outcomes import Done
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Permanent, Transient
 from shared.settings import Settings
 from shared.usecases.operate_restore import Asked, OperateRestore
 from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.push_migrations import push_migrations
+from shared.usecases.request_backup import request_backup
+from tests.usecases.conftest import MIGRATIONS
 from tests.usecases.killing import Killed
-from tests.usecases.leaving import close, database_of, live, on_d1, tenant_of
-from tests.usecases.long_work import Bucket, add_long_work, api, backed_up
+from tests.usecases.leaving import close, database_of, gone, live, on_d1, tenant_of
+from tests.usecases.long_work import Bucket, add_long_work, api, backed_up, listen
 from tests.usecases.test_signup_path import status
 from tests.usecases.world import World
 
@@ -158,6 +162,120 @@ def test_a_backup_that_can_not_be_restored_costs_a_live_tenant_nothing(
     again = replace(world, "org_a").restore
     assert again is not None
     assert again.restore_id != asked.restore_id
+
+
+def test_a_backup_that_takes_no_newer_migration_costs_a_live_tenant_nothing(world: World) -> None:
+    """It is found out on a copy, before a database is made, and the reason names the file."""
+    tenant = noted(world, "org_a")
+    api(world).d1.query(tenant.database_id or "", "INSERT INTO notes (text) VALUES ('kept')")
+    backed_up(world, tenant)
+    api(world).d1.query(tenant.database_id or "", "DELETE FROM notes WHERE id > 1")
+    unique = {"0002_unique.sql": b"CREATE UNIQUE INDEX one ON notes (text);"}
+    push_migrations(
+        world.outside.migrations,
+        MIGRATIONS | unique,
+        pushed_by="test",
+        now=world.clock,
+        applied=lambda _: frozenset(),
+    )
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    world.run()
+    refused = restore_of(world, asked)
+    assert refused.status is RestoreStatus.REFUSED
+    assert "0002_unique.sql, line 1" in (refused.reason or "")
+    after = tenant_of(world, "org_a")
+    assert (after.status, after.database_ulid) == (TenantStatus.ACTIVE, tenant.database_ulid)
+    fresh = world.control.state.database(asked.database_ulid)
+    assert fresh is not None
+    assert not on_d1(world, fresh)
+
+
+def test_what_was_replaced_can_take_its_place_again(world: World) -> None:
+    """A backup of the copy is one of the tenant's: whoever chose the wrong one can go back."""
+    old = database_of(world, noted(world, "org_a"))
+    api(world).d1.query(old.database_id or "", "INSERT INTO notes (text) VALUES ('later')")
+    replace(world, "org_a")
+    world.run()
+    tenant = tenant_of(world, "org_a")
+    assert notes(world, database_of(world, tenant)) == 1
+    aside = world.control.state.database(old.ulid)
+    assert aside is not None
+    again = request_backup(world.control, tenant, aside, because=BackupReason.OPERATOR, trace="t")
+    world.run()
+    OperateRestore(world.control).restore(
+        "org_a", backup_id=again.backup_id, detached=False, replace=True, trace="t"
+    )
+    world.run()
+    assert notes(world, database_of(world, tenant_of(world, "org_a"))) == 2
+
+
+def test_killed_at_the_swap_nobody_waits_long(world: World) -> None:
+    """Cut off by then, its tenant is served as soon as the next message comes."""
+    noted(world, "org_a")
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    happened = world.executioner.happened
+
+    def strike(what: str) -> None:
+        happened(what)
+        if status(world, "org_a") is TenantStatus.PENDING and not struck:
+            struck.append(world.clock())
+            raise Killed(what)
+
+    struck: list[datetime] = []
+    world.executioner.happened = strike  # type: ignore[method-assign] # a witness, not a mock
+    world.run(lambda: bool(struck))
+    world.control.enqueue("tenant", "org_a", trace="t")
+    world.run(lambda: status(world, "org_a") is TenantStatus.ACTIVE)
+    assert world.clock() - struck[0] < timedelta(minutes=5)
+
+
+def test_closed_before_it_was_proven_nothing_of_it_comes_to_d1(world: World) -> None:
+    """Nobody waits for it any more: what its customer left is not brought back, and no alert."""
+    noted(world, "org_a")
+    alerted = listen(world)
+    at_work = world.long_work["restore"]
+    world.long_work["restore"] = lambda _: Done()
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    close(world, "org_a")
+    gone(world, "org_a")
+    world.long_work["restore"] = at_work
+    world.control.enqueue("restore", asked.restore_id, trace="t")
+    world.run()
+    assert restore_of(world, asked).reason == "its tenant does not wait for it any more"
+    fresh = world.control.state.database(asked.database_ulid)
+    assert fresh is not None
+    assert (fresh.status, on_d1(world, fresh)) == (DatabaseStatus.QUARANTINED, False)
+    assert "restore_refused" not in alerted()
+
+
+def test_what_is_gone_from_d1_is_replaced_all_the_same(world: World) -> None:
+    """Somebody deleted it by hand while the backup was restored: it takes its place."""
+    tenant = noted(world, "org_a")
+    old = database_of(world, tenant)
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    lost = old.moved(DatabaseStatus.QUARANTINED, world.control.now(), reason="gone")
+    world.control.state.commit(Change(old, lost))
+    world.run()
+    after = tenant_of(world, "org_a")
+    assert (after.status, after.database_ulid) == (TenantStatus.ACTIVE, asked.database_ulid)
+
+
+def test_another_backup_is_not_swapped_for_the_one_under_way(world: World) -> None:
+    """Which one is coming is said; asked for the same, it is that one."""
+    tenant = noted(world, "org_a")
+    first = world.control.state.backups_of("org_a")[0]
+    second = backed_up(world, tenant)
+    asked = replace(world, "org_a").restore
+    assert asked is not None
+    assert asked.backup_id == second.backup_id
+    with pytest.raises(Permanent, match=f"backup {second.backup_id} is being restored"):
+        OperateRestore(world.control).restore(
+            "org_a", backup_id=first.backup_id, detached=False, replace=True, trace="t"
+        )
 
 
 def test_a_tenant_that_leaves_meanwhile_keeps_what_it_has(world: World) -> None:

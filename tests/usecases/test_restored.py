@@ -149,8 +149,6 @@ def test_restored_for_nobody_it_is_kept_until_somebody_comes(world: World, close
     fresh = fresh_of(world, restore)
     assert "does not wait" in (fresh.reason or "")
     heard(world, "tenant.requested")
-    world.run(lambda: status(world, "org_a") is S.FAILED)
-    OperateTenant(world.control).retry("org_a", "t")
     world.run(lambda: status(world, "org_a") is S.ACTIVE)
     assert tenant_of(world, "org_a").database_ulid == fresh.ulid
 
