@@ -216,13 +216,19 @@ def change_writes(change: Change) -> list[Put]:
             {":read": change.before.version},
         )
     writes = [Put(_item(change.after), condition)]
-    if change.before is None and isinstance(change.after, Backup):
-        # So that one query finds a tenant's backups; the record itself is never copied.
-        pointer = {"pk": f"TENANT#{change.after.tenant_id}", "sk": key_of(change.after)[0]}
-        writes.append(Put({**pointer, "backup_id": change.after.backup_id}))
+    if change.before is None and isinstance(change.after, Backup | Restore):
+        # So that one query finds a tenant's backups, or restores; the record is never copied.
+        writes.append(_pointer_put(change.after))
     if change.line is not None:
         writes.append(_history_put(key_of(change.after)[0], change.line))
     return writes
+
+
+def _pointer_put(work: Backup | Restore) -> Put:
+    key = {"pk": f"TENANT#{work.tenant_id}", "sk": key_of(work)[0]}
+    if isinstance(work, Backup):
+        return Put({**key, "backup_id": work.backup_id})
+    return Put({**key, "restore_id": work.restore_id})
 
 
 def backup_is_proven(backup: Backup) -> Check:

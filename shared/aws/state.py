@@ -79,6 +79,12 @@ class State:
         found = (self.backup(str(pointer["backup_id"])) for pointer in pointers)
         return [backup for backup in found if backup is not None]
 
+    def restores_of(self, tenant_id: str) -> list[Restore]:
+        """Return every restore of a tenant, the newest first, read consistently."""
+        pointers = self.table.query(f"TENANT#{tenant_id}", prefix="RESTORE#", newest_first=True)
+        found = (self.restore(str(pointer["restore_id"])) for pointer in pointers)
+        return [restore for restore in found if restore is not None]
+
     def backups(
         self, status: BackupStatus, *, due_before: datetime | None = None, limit: int | None = None
     ) -> Iterator[Backup]:

@@ -20,8 +20,9 @@ __all__ = ["Circumstances", "Outlook", "outlook", "size_in_words"]
 class Circumstances:
     """Hold what a tenant's outlook depends on, beside the tenant.
 
-    `backup` is the one that matters: of this closing, else the one from which a closed tenant can
-    come back. `stopped` says why all deletes are stopped, if they are.
+    `aside` names its databases beside the one that it uses. `backup` is the one that matters: of
+    this closing, else the one from which a closed tenant can come back. `stopped` says why all
+    deletes are stopped, if they are.
     """
 
     database: Database | None = None
@@ -31,6 +32,7 @@ class Circumstances:
     stopped: str | None = None
     access_settle: timedelta = timedelta(0)
     require_subscription: bool = False
+    aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ _UNIT: Final = 1000.0
 def outlook(tenant: Tenant, given: Circumstances) -> Outlook:
     """Return what can be said of a tenant."""
     found = _of_status(tenant, given)
+    restore = given.restore
+    if restore is not None and not restore.settled and tenant.database_ulid is not None:
+        beside = f"backup {restore.backup_id} is being restored beside its data"
+        then = "proven, it takes the place of what it has"
+        found = replace(found, what=f"{found.what}; {beside}", next=then)
     if tenant.held_up is None or found.stuck:
         return found
     how = f"mend it; it is tried again every half hour, then {found.next}"
@@ -164,9 +171,6 @@ def _active(tenant: Tenant, given: Circumstances, word: str) -> Outlook:
             pass
         case _:
             assert_never(target)
-    if given.restore is not None and not given.restore.settled:
-        then = f"backup {given.restore.backup_id} takes the place of its data, once it is proven"
-        return Outlook("served as before, while a backup is restored beside it", word, then)
     if _operator_counts(tenant, entitlement):
         return Outlook("served, on an operator's word", word)
     match entitlement.right:
@@ -233,6 +237,10 @@ def _leaving(
 def _closed(tenant: Tenant, given: Circumstances, word: str) -> Outlook:
     backup = given.backup
     what = "closed, its database is deleted"
+    if given.aside:
+        names = ", ".join(given.aside)
+        how = f"`d1fleet restore {tenant.tenant_id} --drop {given.aside[0]}`, or a backup of it"
+        return Outlook(f"closed, but with data of its in {names}", word, how, stuck=True)
     if backup is None or backup.status is not BackupStatus.PROVEN:
         return Outlook(f"{what}; there is no backup", word)
     then = f"the backup is let go; until then `d1fleet restore {tenant.tenant_id}` brings it back"

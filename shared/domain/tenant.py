@@ -94,7 +94,8 @@ class Tenant(Record):
     A closing has an id, since a proof belongs to one closing; `grace` is this tenant's own grace
     period, `access_cut_at` since when the directory cuts access, `past_no_return` that its database
     may be deleted from now on: who comes back later gets `final_backup_id` restored. `restore_id`
-    is the restore that a pending tenant waits for; `returning` how it came back, to be announced.
+    is the restore that a pending tenant waits for, or that takes the place of what another has once
+    it is proven; `returning` how it came back, to be announced.
     `held_up` says what keeps its present status from being carried out until a person acts.
     """
 
@@ -140,7 +141,7 @@ class Tenant(Record):
 
     @property
     def wants_restore(self) -> bool:
-        """Say whether its own data comes back to it: an empty database must not."""
+        """Say whether a pending or closing tenant's own data comes to it: an empty one must not."""
         return self.restore_id is not None or self.final_backup_id is not None
 
     def moved(self, to: TenantStatus, now: datetime, **changes: Any) -> "Tenant":

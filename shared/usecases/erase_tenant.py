@@ -27,7 +27,7 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Conflict, Permanent, Transient
 from shared.usecases.context import Control
 from shared.usecases.overviews import show_tenant
-from shared.usecases.owned_databases import aside
+from shared.usecases.owned_databases import DROPPABLE, aside
 
 __all__ = ["EraseTenant"]
 
@@ -86,10 +86,12 @@ class EraseTenant:
             left.append(database)
         if left:
             names = ", ".join(each.name for each in left)
-            raise Permanent(
-                f"{names} is still there with data of {tenant_id}: "
+            how = (
                 f"`d1fleet restore {tenant_id} --drop {left[0].name}` first"
+                if left[0].status in DROPPABLE
+                else f"it is {left[0].status}: wait until it is there, then drop it"
             )
+            raise Permanent(f"{names} is still there with data of {tenant_id}: {how}")
         if not all(backup.settled for backup in control.state.backups_of(tenant_id)):
             raise Permanent(f"a backup of {tenant_id} is being made: see `d1fleet backups`")
         return tenant
@@ -122,13 +124,17 @@ class EraseTenant:
         control, erasures = self.control, self._erasures
         backups = control.state.backups_of(tenant.tenant_id)
         removed = sum(self._erase_backup(backup) for backup in backups)
-        for ulid in self._ulids(tenant, receipt, backups):
+        restores = control.state.restores_of(tenant.tenant_id)
+        ulids = self._ulids(tenant, receipt, backups) | {each.database_ulid for each in restores}
+        for ulid in ulids:
             # Whatever an attempt that was cut off has left lies there too.
             removed += self.store.delete_all(f"backups/{ulid}/")
             removed += erasures.forget(f"DB#{ulid}", "H#")
         removed += erasures.forget_billing(control.subscriptions.book(tenant.tenant_id))
-        if tenant.restore_id is not None:
-            removed += erasures.forget(f"RESTORE#{tenant.restore_id}", "H#")
+        for restore in restores:
+            removed += erasures.forget(f"RESTORE#{restore.restore_id}", "H#")
+            removed += erasures.forget(f"RESTORE#{restore.restore_id}", "META")
+        removed += erasures.forget(f"TENANT#{tenant.tenant_id}", "RESTORE#")
         # A receipt of a closing names its database, which leads to what lies in the bucket.
         removed += erasures.forget(f"TENANT#{tenant.tenant_id}", "RECEIPT#")
         after = tombstone(tenant, control.now())

@@ -26,15 +26,13 @@ from shared.usecases.brakes import count_delete
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.overviews import show_tenant
-from shared.usecases.owned_databases import owned_database
+from shared.usecases.owned_databases import DROPPABLE, owned_database
 from shared.usecases.request_restore import request_restore
 from shared.usecases.turn_out import turn_out
 
 __all__ = ["Asked", "OperateRestore"]
 
 RACES: Final = 5
-_DROPPABLE: Final = frozenset({DatabaseStatus.DETACHED, DatabaseStatus.QUARANTINED})
-
 log = logging.getLogger("d1fleet")
 
 
@@ -85,7 +83,7 @@ class OperateRestore:
         """
         for _ in range(RACES):
             database = self._unused(tenant_id, name)
-            if database.status in _DROPPABLE:
+            if database.status in DROPPABLE:
                 try:
                     database = self._dropped(database, trace)
                 except Conflict as conflict:

@@ -9,7 +9,10 @@ from shared.domain.tenant import Tenant
 from shared.errors import Permanent
 from shared.usecases.context import Control
 
-__all__ = ["aside", "owned_database"]
+__all__ = ["DROPPABLE", "aside", "owned_database"]
+
+DROPPABLE: Final = frozenset({DatabaseStatus.DETACHED, DatabaseStatus.QUARANTINED})
+"""What an operator may delete by name, where its tenant does not use it."""
 
 _ASIDE: Final = (
     DatabaseStatus.DETACHED,

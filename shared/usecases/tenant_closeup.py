@@ -53,6 +53,7 @@ def tenant_closeup(control: Control, tenant_id: str) -> Closeup:
     backups = tuple(state.backups_of(tenant_id))
     restore = state.restore(tenant.restore_id) if tenant.restore_id else None
     receipts = state.table.query(f"TENANT#{tenant_id}", prefix="RECEIPT#", newest_first=True)
+    beside = tuple(aside(control, tenant))
     leaving = tenant.status is TenantStatus.CLOSING
     given = Circumstances(
         database=view.database,
@@ -62,6 +63,7 @@ def tenant_closeup(control: Control, tenant_id: str) -> Closeup:
         stopped=control.breaker.read().reason if leaving else None,
         access_settle=control.settings.access_settle,
         require_subscription=control.settings.require_subscription,
+        aside=tuple(database.name for database in beside),
     )
     return Closeup(
         tenant=tenant,
@@ -70,7 +72,7 @@ def tenant_closeup(control: Control, tenant_id: str) -> Closeup:
         backups=backups,
         restore=restore,
         subscriptions=rights.book.subscriptions,
-        aside=tuple(aside(control, tenant)),
+        aside=beside,
         receipts=tuple(receipts),
         outlook=outlook(tenant, given),
     )

@@ -140,7 +140,7 @@ def test_asked_for_and_not_waited_for(stack: Any) -> None:
     again = stack.run("restore", "org_later", "--replace", "--no-wait", "--json").data
     assert again["restore"]["restore_id"] == ran.data["restore"]["restore_id"]
     shown = stack.run("tenants", "show", "org_later", "--json").data
-    assert "while a backup is restored beside it" in shown["what"]
+    assert "is being restored beside its data" in shown["what"]
     before = stack.tenant("org_later").database_ulid
     stack.work(lambda: stack.tenant("org_later").database_ulid not in {before, None})
     stack.work(lambda: stack.status("org_later") == "active")

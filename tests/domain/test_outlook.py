@@ -185,6 +185,23 @@ def test_a_proven_backup_is_told_with_its_size() -> None:
         assert seen(tenant(S.CLOSED), backup=gone).what.endswith("there is no backup")
 
 
+def test_what_lies_aside_of_a_closed_tenant_is_not_called_deleted() -> None:
+    """A copy that a restore left holds data of its: a person must say what becomes of it."""
+    told = seen(tenant(S.CLOSED), backup=backup(B.PROVEN), aside=("f-copy",))
+    assert "data of its in f-copy" in told.what
+    assert "--drop f-copy" in told.next
+    assert told.stuck
+
+
+def test_a_backup_on_its_way_beside_the_data_is_told() -> None:
+    """Whatever the tenant is meanwhile, and what comes then."""
+    under_way = restore(R.WANTED)
+    for status in (S.ACTIVE, S.SUSPENDED, S.FAILED):
+        told = seen(tenant(status, database_ulid="U", restore_id="R"), restore=under_way)
+        assert "is being restored beside its data" in told.what
+        assert "takes the place" in told.next
+
+
 def test_what_is_stopped_needs_a_person() -> None:
     """A quarantined database, and the breaker: the reason and the command, nothing was deleted."""
     stopped = database(D.QUARANTINED, reason="it can't be backed up: table t is empty")

@@ -10,7 +10,7 @@ import pytest
 from shared.aws.backups import BackupStore
 from shared.aws.items import Change
 from shared.aws.table import Put
-from shared.domain.backup import Backup, BackupReason, BackupStatus
+from shared.domain.backup import Backup, BackupReason, BackupStatus, Restore, RestoreStatus
 from shared.domain.billing_events import Word
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.erasure import Erasure, tenant_hash
@@ -78,6 +78,26 @@ def closed(world: World, number: int, **more: Any) -> str:
             key="somewhere",
         )
         changes.append(Change(None, backup, line))
+    restore = record(
+        Restore,
+        world,
+        restore_id=ulid(number, "E"),
+        backup_id=ulid(number, "A"),
+        tenant_id=tenant_id,
+        status=RestoreStatus.REFUSED,
+        database_ulid=ulid(number, "F"),
+        reason=PERSONAL,
+    )
+    dropped = record(
+        Database,
+        world,
+        ulid=ulid(number, "F"),
+        name=f"{control.settings.fleet}-{ulid(number, 'F').lower()}",
+        shard="s",
+        owner=tenant_id,
+        status=DatabaseStatus.DELETED,
+    )
+    changes += [Change(None, restore, line), Change(None, dropped, line)]
     receipt = {"database_name": name, "database_id": "uuid", "on_whose_word": PERSONAL}
     row = Put({"pk": f"TENANT#{tenant_id}", "sk": f"RECEIPT#{ulid(number, 'R')}", **receipt})
     control.state.commit(*changes, also=[row])
