@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from shared.router.signing import signed_headers
+from shared.domain.signing import signed_headers
 
 __all__ = [
     "Answer",

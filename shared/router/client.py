@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from shared.domain.lifecycle import iso
+from shared.domain.signing import signed_headers
 from shared.router.answers import NOT_HTTP, NOT_REACHED, PASSING, error_of
 from shared.router.errors import BadRouterAddress, RouterUnavailable, ShardUnknown, WrongFleet
 from shared.router.models import (
@@ -29,7 +30,6 @@ from shared.router.models import (
     ServedStatus,
     StandingRow,
 )
-from shared.router.signing import signed_headers
 
 __all__ = ["RouterClient"]
 
@@ -226,7 +226,7 @@ class RouterClient:
                 headers={
                     "content-type": "application/json",
                     "user-agent": "d1fleet",
-                    **signed_headers(self._secret(), body, now),
+                    **signed_headers(self._secret(), body, now, called="router-admin"),
                 },
                 timeout=TIMEOUT,
                 follow_redirects=False,

@@ -15,11 +15,17 @@ _PREFIX = "whsec_"
 
 
 def signed_headers(
-    secret: str, body: bytes, now: datetime, request_id: str | None = None
+    secret: str,
+    body: bytes,
+    now: datetime,
+    request_id: str | None = None,
+    *,
+    called: str = "",
 ) -> dict[str, str]:
     """Return the three headers that prove that a body is ours and of this moment.
 
     `secret` is `whsec_` and base64; without a `request_id` each call signs with a fresh one.
+    `called` is what the secret is called where it is kept.
 
     Raises:
         Permanent: it is not.
@@ -27,7 +33,7 @@ def signed_headers(
     request_id = request_id or f"req_{secrets.token_hex(16)}"
     timestamp = str(int(now.timestamp()))
     content = f"{request_id}.{timestamp}.".encode() + body
-    digest = hmac.new(_key(secret), content, hashlib.sha256).digest()
+    digest = hmac.new(_key(secret, called), content, hashlib.sha256).digest()
     return {
         "webhook-id": request_id,
         "webhook-timestamp": timestamp,
@@ -35,17 +41,16 @@ def signed_headers(
     }
 
 
-def _key(secret: str) -> bytes:
+def _key(secret: str, name: str) -> bytes:
     text = secret.strip()
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    # The router takes 24 to 64 bytes, as the Standard Webhooks specification has it.
+    # 24 to 64 bytes, as the Standard Webhooks specification has it; the router takes no other.
     if not text.startswith(_PREFIX) or not 24 <= len(key) <= 64:
         # No chain: the cause would quote the secret.
         raise Permanent(
-            "the secret router-admin must be whsec_ and 24 to 64 bytes in base64: run "
-            "`d1fleet init` again, or put a valid one"
+            f"the secret {name} must be whsec_ and 24 to 64 bytes in base64: put a valid one"
         ) from None
     return key

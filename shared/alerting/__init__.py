@@ -1,0 +1,1 @@
+"""The channels that tell people: one small module for each, all of them optional."""
