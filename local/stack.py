@@ -53,6 +53,12 @@ DEFAULTS: Final = {
 }
 FIXED: Final = frozenset({"CLOUDFLARE_API_URL", "WORKERS_DEV_URL", "ROUTER_URL"})
 """Settings that nobody but the stack can know: its own addresses."""
+ALERT_SECRETS: Final = {
+    "alerts/slack-url": "ALERT_SLACK_URL",
+    "alerts/pagerduty-key": "ALERT_PAGERDUTY_KEY",
+    "alerts/webhook-secret": "ALERT_WEBHOOK_SECRET",
+}
+"""Secrets that only others can give, and the settings by which they give them."""
 SEED_PATIENCE: Final = 180.0
 NOWHERE: Final = "http://127.0.0.1:1"
 
@@ -259,6 +265,8 @@ class Stack:
 
     def _secret(self, name: str) -> str:
         """Return a secret's value, made up when first asked for; empty if only others have it."""
+        if name in ALERT_SECRETS:
+            return self._secrets.get(name) or self._settings.get(ALERT_SECRETS[name], "")
         if name.endswith("-api-key"):
             return self._secrets.get(name, "")
         if name not in self._secrets:
@@ -270,8 +278,10 @@ class Stack:
         return self._secrets[name]
 
     def _compile(self, api_url: str, workers_url: str) -> Compiled:
+        # Secrets are no parameters here: they are made below, by their names.
+        hidden = ALERT_SECRETS.values()
         settings = {
-            **self._settings,
+            **{name: value for name, value in self._settings.items() if name not in hidden},
             "CLOUDFLARE_API_URL": api_url,
             "WORKERS_DEV_URL": f"{workers_url}/{{script}}",
         }

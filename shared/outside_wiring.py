@@ -1,5 +1,6 @@
 """The part of the wiring that speaks HTTP, kept apart so that signups never import it."""
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
@@ -7,12 +8,17 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from shared.alerting.pagerduty import PagerDuty
+from shared.alerting.posting import Poster
+from shared.alerting.slack import Slack
+from shared.alerting.webhook import Webhook
 from shared.aws.budget import DynamoBudget
 from shared.aws.migrations import MigrationStore
 from shared.aws.secrets import SecretStore
 from shared.billing_api.client import BillingApi
 from shared.billing_api.keys import API_KEYS
 from shared.cloudflare.client import CloudflareClient
+from shared.domain.alert import Channel
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
 from shared.router.client import RouterClient
@@ -25,6 +31,10 @@ __all__ = ["build_billing_api", "build_outside"]
 _S3: Final = Config(
     connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}
 )
+SLACK_URL: Final = "alerts/slack-url"
+PAGERDUTY_KEY: Final = "alerts/pagerduty-key"
+WEBHOOK_SECRET: Final = "alerts/webhook-secret"  # noqa: S105 - a name
+
 _LIMITS: Final = httpx.Limits(max_connections=10, max_keepalive_connections=5)
 
 
@@ -55,6 +65,19 @@ def build_outside(settings: Settings, control: Control, secrets: SecretStore) ->
             clock=control.now,
         )
 
+    @cache
+    def poster() -> Poster:
+        return Poster(
+            httpx.Client(limits=_LIMITS, trust_env=False),
+            clock=control.now,
+            allow_private=settings.alert_allow_private,
+        )
+
+    def channels() -> tuple[Channel, ...]:
+        # Asked each time: a secret that is put into its place works without a deployment.
+        chosen = _chosen_channels(settings, control, secrets, poster)
+        return (control.outbox.topic, *chosen)
+
     return Outside(
         cloudflare=cloudflare,
         router=router,
@@ -62,7 +85,29 @@ def build_outside(settings: Settings, control: Control, secrets: SecretStore) ->
         migrations=MigrationStore(
             control.state.table, boto3.client("s3", config=_S3), settings.bucket_name
         ),
+        channels=channels,
     )
+
+
+def _chosen_channels(
+    settings: Settings,
+    control: Control,
+    secrets: SecretStore,
+    poster: Callable[[], Poster],
+) -> Iterator[Channel]:
+    """Yield the channels that an operator chose."""
+    if secrets.get(SLACK_URL):
+        yield Slack(poster(), lambda: secrets.get_text(SLACK_URL))
+    if secrets.get(PAGERDUTY_KEY):
+        yield PagerDuty(
+            poster(),
+            settings.alert_pagerduty_url,
+            lambda: secrets.get_text(PAGERDUTY_KEY),
+            settings.fleet,
+        )
+    if settings.alert_webhook_url:
+        url = settings.alert_webhook_url
+        yield Webhook(poster(), url, lambda: secrets.get_text(WEBHOOK_SECRET), control.now)
 
 
 def build_billing_api(settings: Settings, control: Control, secrets: SecretStore) -> BillingApi:

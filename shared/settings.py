@@ -71,6 +71,9 @@ class Settings(BaseModel):
     backup_retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
     proof_full_rows: Annotated[int, Field(ge=0)] = 200_000
     max_deletes_per_day: Annotated[int, Field(ge=0)] = 0
+    alert_pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
+    alert_webhook_url: str = ""
+    alert_allow_private: bool = False
 
     @field_validator("auth_providers", "billing_providers", "database_classes", mode="before")
     @classmethod

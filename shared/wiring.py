@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from shared.alerting.sns import connect_topic
 from shared.aws.fleet import FleetStore
 from shared.aws.outbox import connect_outbox
 from shared.aws.pools import Pools
@@ -78,7 +79,9 @@ def build(
         queues=connect_queues(
             settings.work_queue_url, settings.bind_queue_url, settings.backup_queue_url
         ),
-        outbox=connect_outbox(table, settings.event_bus_name, settings.alert_topic_arn),
+        outbox=connect_outbox(
+            table, settings.event_bus_name, connect_topic(settings.alert_topic_arn)
+        ),
         who=who,
     )
     return Parts(settings, control, secret_store(settings.secrets_prefix))

@@ -33,5 +33,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     meter = Meter("reconcile")
     meter.count("SweptOverdue", report.tenants + report.databases)
     meter.count("SweptOverwritten", len(report.overwritten))
+    meter.count("AlertChannelsFailing", len(report.channels_failing), fleet=parts.settings.fleet)
+    # The heartbeat: an alarm fires when it is missing.
+    meter.count("Reconciled", fleet=parts.settings.fleet)
     logger.info("swept", extra=asdict(report))
     return asdict(report)

@@ -122,10 +122,10 @@ def _storm(kind: str, kept: Findings, changes: Sequence[Kept], now: datetime) ->
         return
     step = see(summary, storm_of(kind, members), now)
     news = step.news
-    if news is None and any(change.summarised for change in changes):
-        # Within the window it is the same burst; later, ten more are news.
-        grown = summary is not None and not _lately(summary, now)
-        news = News.WORSE if grown else None
+    if news is None and summary is not None and not _lately(summary, now):
+        # Only ten at once join, so these are news, unless they are still the same burst.
+        joined = any(change.summarised for change in changes)
+        news = News.WORSE if joined or len(members) > summary.members else None
     if news is None and summary is not None and stands and summary.members == len(members):
         return
     after = step.finding.model_copy(update={"members": len(members)})

@@ -27,11 +27,12 @@ from shared.router.errors import MigrationFailed
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
 from shared.usecases.claim_database import claim_changes
-from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.delete_database import DeleteDatabase
 from shared.usecases.give_back import give_back
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
+from shared.usecases.tell import tell_now
 
 __all__ = ["BAD_TOKEN_WAIT", "AdvanceDatabase"]
 
@@ -256,7 +257,7 @@ class AdvanceDatabase:
         except Conflict:
             log.info("%s was moved meanwhile, the next attempt alerts", database.name)
             return
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
 
     def _block(self, database: Database, reason: str) -> None:
         """Stop making databases of this class: the next one would fail in the same way."""
@@ -273,7 +274,7 @@ class AdvanceDatabase:
             summary=f"the pool of class {database.class_} does not fill: {reason}",
         )
         control.state.table.write(alert)
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
 
     def _quarantine(
         self, database: Database, reason: str, trace: str, *, retry_as: DatabaseStatus | None

@@ -44,6 +44,7 @@ from shared.usecases.outside import Outside
 from shared.usecases.refill_pool import SETTLED
 from shared.usecases.request_restore import request_restore
 from shared.usecases.tear_down import TearDown
+from shared.usecases.tell import tell_now
 from shared.usecases.try_again import tried_again
 
 __all__ = ["AdvanceTenant"]
@@ -309,7 +310,7 @@ class AdvanceTenant:
             control.state.commit(Change(tenant, after, line), also=[alert])
         except Conflict:
             return wait(control, tenant, after=2, why="moved by somebody else meanwhile")
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
         enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
         return GaveUp(reason)
 

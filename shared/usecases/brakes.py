@@ -10,7 +10,8 @@ from shared.domain.breaker import WINDOW, Breaker, Permit, Stopped, Trip, delete
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import Conflict, Transient
 from shared.usecases.alerts import alert_put
-from shared.usecases.context import Control, deliver_now
+from shared.usecases.context import Control
+from shared.usecases.tell import tell_now
 
 __all__ = [
     "STOPPED_WAIT",
@@ -143,7 +144,7 @@ def note_departure(control: Control, tenant: Tenant, trace: str) -> None:
         trace=trace,
     )
     control.state.table.write(alert)
-    deliver_now(control, alert.item)
+    tell_now(control, alert)
 
 
 def usual_deletes(control: Control) -> int:
@@ -167,7 +168,7 @@ def _open(control: Control, breaker: Breaker, reason: str) -> None:
         log.info("somebody else changed the breaker, it is weighed again")
         raise
     log.error("the breaker opened: %s", reason)
-    deliver_now(control, alert.item)
+    tell_now(control, alert)
 
 
 def _usual(control: Control, breaker: Breaker) -> int:

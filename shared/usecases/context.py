@@ -75,7 +75,7 @@ def enqueue_quietly(control: Control, kind: Kind, *ids: str, trace: str) -> None
 
 
 def deliver_now(control: Control, row: dict[str, object]) -> None:
-    """Send an outbox row at once; if that fails, the sweep sends it."""
+    """Send an event at once; if that fails, the sweep sends it."""
     try:
         control.outbox.deliver(dict(row))
     except Transient as error:

@@ -9,7 +9,8 @@ from shared.domain.tenant import Tenant
 from shared.errors import Conflict
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import wait
-from shared.usecases.context import Control, deliver_now
+from shared.usecases.context import Control
+from shared.usecases.tell import tell_now
 
 __all__ = ["hold_up"]
 
@@ -43,7 +44,7 @@ def hold_up(control: Control, tenant: Tenant, what: str, reason: str, trace: str
             control.state.commit(Change(tenant, after, line), also=[alert])
         except Conflict:
             return wait(control, tenant, after=2, why="moved by somebody else meanwhile")
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
         tenant = after
     routed = tenant.routed_status == tenant.status
     after_ = LOOK_AGAIN if routed else NOT_CUT_OFF

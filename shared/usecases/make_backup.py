@@ -38,13 +38,14 @@ from shared.dumps import (
 )
 from shared.errors import Permanent
 from shared.usecases.alerts import alert_put
-from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.copy_database import Copy, CopyDatabase, StillWritten
 from shared.usecases.long_attempts import long_attempt
 from shared.usecases.manifests import Manifest, dump_key, keep_manifest
 from shared.usecases.outside import Outside
 from shared.usecases.reach_database import Source, reach
 from shared.usecases.scratch import scratch
+from shared.usecases.tell import tell_now
 
 __all__ = ["MakeBackup"]
 
@@ -237,7 +238,7 @@ class MakeBackup:
         line = control.line("refused", why=reason, trace=trace)
         after = backup.moved(BackupStatus.REFUSED, now, reason=reason)
         control.state.commit(Change(backup, after, line), also=[alert])
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
         self._tell(backup, trace)
         return GaveUp(reason)
 

@@ -30,12 +30,13 @@ from shared.dumps import load_sql, rehearse
 from shared.errors import Conflict, OutcomeUnknown, Permanent
 from shared.usecases.alerts import alert_put
 from shared.usecases.attempts import wait
-from shared.usecases.context import Control, deliver_now, enqueue_quietly
+from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.import_dump import ImportDump
 from shared.usecases.long_attempts import BUSY, long_attempt
 from shared.usecases.outside import Outside
 from shared.usecases.reach_database import reach_over_rest
 from shared.usecases.scratch import scratch
+from shared.usecases.tell import tell_now
 from shared.usecases.turn_out import turn_out
 
 __all__ = ["RestoreBackup"]
@@ -289,7 +290,7 @@ class RestoreBackup:
             tenant_id=restore.tenant_id,
         )
         control.state.commit(*changes, also=[alert])
-        deliver_now(control, alert.item)
+        tell_now(control, alert)
         enqueue_quietly(control, "tenant", restore.tenant_id, trace=trace)
         return GaveUp(reason)
 

@@ -6,7 +6,6 @@ that failed for want of databases wait for one again.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.outside import Outside
 from shared.usecases.review_billing import ReviewBilling
 from shared.usecases.revive_tenant import revived
+from shared.usecases.tell import Tell
 
 __all__ = ["OVERDUE", "Sweep", "SweepReport"]
 
@@ -55,6 +55,9 @@ class SweepReport:
     retried: int = 0
     billing: dict[str, int] = field(default_factory=dict)
     outbox: int = 0
+    alerts: int = 0
+    alerts_held: int = 0
+    channels_failing: dict[str, str] = field(default_factory=dict)
     overwritten: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
@@ -85,6 +88,7 @@ class Sweep:
             "behind": lambda: setattr(report, "behind", self._databases_behind(trace)),
             "workers": lambda: self._workers(trace, report),
             "outbox": lambda: setattr(report, "outbox", self._outbox()),
+            "alerts": lambda: self._alerts(trace, report),
         }
         for name, part in parts.items():
             try:
@@ -180,20 +184,24 @@ class Sweep:
         return [c for c in self.control.settings.database_classes if pools.blocked(c) is None]
 
     def _outbox(self) -> int:
-        """Send what waits; a kind that fails again and again waits for the next sweep."""
-        sent = 0
-        failures: Counter[str] = Counter()
-        for row in list(self.control.outbox.waiting(OUTBOX_AT_ONCE)):
-            kind = str(row["kind"])
-            if failures[kind] >= OUTBOX_FAILURES:
-                continue
+        """Send the events that wait; if that fails again and again, the next sweep does."""
+        sent = failures = 0
+        waiting = (row for row in self.control.outbox.waiting() if row["kind"] == "event")
+        for row in list(islice(waiting, OUTBOX_AT_ONCE)):
             try:
                 self.control.outbox.deliver(row)
                 sent += 1
             except Transient as error:
-                failures[kind] += 1
+                failures += 1
                 log.warning("left in the outbox: %s", error)
+                if failures >= OUTBOX_FAILURES:
+                    break
         return sent
+
+    def _alerts(self, trace: str, report: SweepReport) -> None:
+        told = Tell(self.control, self.outside.channels())(trace)
+        report.alerts, report.alerts_held = told.sent, told.held
+        report.channels_failing = told.failing
 
     def _workers(self, trace: str, report: SweepReport) -> None:
         seen = LookAfterWorkers(self.control, self.outside)(trace)

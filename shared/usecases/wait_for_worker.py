@@ -13,7 +13,8 @@ from shared.domain.outcomes import Done, GaveUp, Outcome, RetryLater
 from shared.domain.worker import Worker
 from shared.errors import Conflict
 from shared.usecases.alerts import alert_put
-from shared.usecases.context import Control, deliver_now
+from shared.usecases.context import Control
+from shared.usecases.tell import tell_now
 
 __all__ = ["count_failure", "give_up", "wait_for_people", "wait_for_worker"]
 
@@ -94,4 +95,4 @@ def _alert(control: Control, worker: Worker, what: str, severity: str, reason: s
     except Conflict:
         log.info("%s was moved meanwhile, the next attempt alerts", worker.script)
         return
-    deliver_now(control, alert.item)
+    tell_now(control, alert)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import boto3
 
+from shared.alerting.sns import connect_topic
 from shared.aws.dead_letters import connect_dead_letters
 from shared.aws.fleet import FleetStore
 from shared.aws.items import Change
@@ -141,7 +142,9 @@ def open_desk(
         pools=Pools(table),
         fleet=FleetStore(table),
         queues=cast("Queues", queues),
-        outbox=connect_outbox(table, settings.event_bus_name, settings.alert_topic_arn),
+        outbox=connect_outbox(
+            table, settings.event_bus_name, connect_topic(settings.alert_topic_arn)
+        ),
         who="test",
     )
     return Desk(control, queues, fetches, moment, clients)

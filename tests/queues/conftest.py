@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
 
+from shared.alerting.sns import connect_topic
 from shared.aws.outbox import Outbox, connect_outbox
 from shared.aws.queues import Queues, connect_queues
 from shared.aws.table import Table
@@ -39,7 +40,7 @@ class Cloud:
         return connect_queues(self.work, self.bind, self.backup)
 
     def outbox(self, *, bus: str = "fleet", topic: str | None = None) -> Outbox:
-        return connect_outbox(self.table, bus, topic or self.topic)
+        return connect_outbox(self.table, bus, connect_topic(topic or self.topic))
 
     def received(self, url: str) -> list[dict[str, Any]]:
         """Take everything that can be seen in a queue now."""

@@ -88,6 +88,7 @@ def test_a_setting_is_chosen_by_the_parameter_of_its_name() -> None:
         name: name for name in chosen
     }
     besides = {"LogRetentionDays", "AlertEmail"}
+    besides |= {name for name, parameter in TEMPLATE["Parameters"].items() if "NoEcho" in parameter}
     assert set(chosen.values()) | besides == set(TEMPLATE["Parameters"])
 
 
@@ -194,12 +195,15 @@ def test_fifo_queues_have_names() -> None:
 def test_what_fails_is_alarmed() -> None:
     """Dead letters, waiting messages and errors of each function tell the alert topic."""
     alarms = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    ours = [alarm for alarm in alarms if alarm["Namespace"] == "d1fleet"]
+    assert {alarm["MetricName"] for alarm in ours} == {"Reconciled", "AlertChannelsFailing"}
     watched = {
         (
             alarm["MetricName"],
             str(dimension["Value"].get("Ref") or dimension["Value"]["Fn::GetAtt"][0]),
         )
         for alarm in alarms
+        if alarm not in ours
         for dimension in alarm["Dimensions"]
     }
     work = {queue_of(source) for _, source in SOURCES}

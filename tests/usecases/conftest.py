@@ -15,6 +15,7 @@ from botocore.config import Config
 from moto import mock_aws
 
 from local.cloudflare import Emulator
+from shared.alerting.sns import Topic
 from shared.aws.budget import DynamoBudget
 from shared.aws.fleet import FleetStore
 from shared.aws.migrations import MigrationStore
@@ -103,9 +104,8 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
         outbox=Outbox(
             table,
             lambda: boto3.client("events"),
-            lambda: boto3.client("sns"),
             settings.event_bus_name,
-            settings.alert_topic_arn,
+            Topic(lambda: boto3.client("sns"), settings.alert_topic_arn),
         ),
         who="test",
     )
@@ -140,6 +140,7 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
             router=router,
             admin_secret=lambda: SECRET,
             migrations=MigrationStore(table, boto3.client("s3"), settings.bucket_name),
+            channels=lambda: (control.outbox.topic,),
         )
         queues.sent = executioner.happened
         world = World(control, outside, clock, queues, executioner, settle=emulator.settle)

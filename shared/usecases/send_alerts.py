@@ -1,0 +1,135 @@
+"""Send alerts through channels: what a channel took is written down before the next is asked.
+
+A channel that fails delays nobody else, and repeats nothing at the others. One that is busy is left
+alone as long as it asked for; what it will never take is dropped for it alone.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.aws.alert_pace import AlertPace
+from shared.aws.outbox import busy_until
+from shared.aws.table import Item
+from shared.domain.alert import Alert, Channel
+from shared.domain.lifecycle import iso
+from shared.errors import Conflict, Permanent, Transient
+from shared.usecases.context import Control
+
+__all__ = ["SendAlerts"]
+
+FAILURES: Final = 3
+"""After so many in one run a channel is left alone until the next."""
+PATIENCE: Final = timedelta(minutes=15)
+"""So long a channel may be busy before that is a failure of its own."""
+GIVEN_UP: Final = timedelta(days=1)
+
+log = logging.getLogger("d1fleet")
+
+
+@dataclass
+class SendAlerts:
+    """Send rows of the outbox, one run long; afterwards `failing` has channels and reasons.
+
+    `whole`: `channels` are all that there are, so that a row which all of them had is removed.
+    """
+
+    control: Control
+    channels: Sequence[Channel]
+    whole: bool
+    sent: int = 0
+    failing: dict[str, str] = field(default_factory=dict)
+    working: set[str] = field(default_factory=set)
+    _failures: Counter[str] = field(default_factory=Counter)
+    _closed: dict[str, bool] = field(default_factory=dict)
+
+    def __call__(self, row: Item) -> None:
+        """Send one row that `enter` let pass to every channel that did not have it yet.
+
+        Raises:
+            Transient: the table does not answer.
+        """
+        now = self.control.now()
+        try:
+            self._send(row, now)
+        except Conflict:
+            log.info("an alert is sent by somebody else", extra={"id": str(row["sk"])})
+
+    def rest(self) -> None:
+        """Leave the channels that failed alone until the next run."""
+        self._closed.update(dict.fromkeys(self.failing, True))
+
+    def claim(self, row: Item) -> Item | None:
+        """Take a row for oneself; None if somebody else is at it or was."""
+        now = self.control.now()
+        if str(row.get("busy_until", "")) > iso(now):
+            return None
+        if not self._left(row):
+            return row
+        try:
+            return self.control.outbox.keep(row, busy_until=busy_until(now))
+        except Conflict:
+            return None
+
+    def _send(self, row: Item, now: datetime) -> None:
+        alert = Alert.of(row["detail"])
+        for channel in self._left(row):
+            if self._is_closed(channel.name, now):
+                continue
+            ended = self._try(channel, alert, now)
+            if ended is None and self._too_old(row, alert, now):
+                ended = "dropped: it failed for a day"
+                log.error("an alert is given up", extra={"channel": channel.name, "id": alert.id})
+            if ended is not None:
+                through = {**row.get("through", {}), channel.name: ended}
+                row = self.control.outbox.keep(row, through=through)
+        if self.whole and not self._left(row):
+            self.control.outbox.remove(row)
+            self.sent += 1
+        elif "busy_until" in row:
+            self.control.outbox.keep(row, busy_until=None)
+
+    def _left(self, row: Item) -> list[Channel]:
+        """Return the channels that are still to be asked."""
+        had = {*row.get("through", {}), *row.get("not_to", [])}
+        return [channel for channel in self.channels if channel.name not in had]
+
+    def _try(self, channel: Channel, alert: Alert, now: datetime) -> str | None:
+        """Return how a channel ended with an alert; None if it is to be asked again."""
+        facts = {"channel": channel.name, "kind": alert.kind, "id": alert.id}
+        try:
+            channel.send(alert)
+        except Permanent as error:
+            log.error("a channel refuses an alert: %s", error.reason, extra=facts)  # noqa: TRY400 - told
+            self.failing[channel.name] = error.reason
+            return f"dropped: {error.reason}"
+        except Transient as error:
+            log.warning("a channel did not take an alert: %s", error, extra=facts)
+            self._failures[channel.name] += 1
+            busy = error.retry_after is not None
+            if not busy or now - alert.at > PATIENCE:
+                self.failing[channel.name] = str(error)
+            if error.retry_after is not None:
+                until = now + timedelta(seconds=error.retry_after)
+                AlertPace(self.control.state.table).close(channel.name, until)
+                self._closed[channel.name] = True
+            return None
+        self.working.add(channel.name)
+        return "taken"
+
+    def _is_closed(self, name: str, now: datetime) -> bool:
+        if self._failures[name] >= FAILURES:
+            return True
+        if name not in self._closed:
+            until = AlertPace(self.control.state.table).closed_until(name)
+            self._closed[name] = until is not None and until > now
+        return self._closed[name]
+
+    @staticmethod
+    def _too_old(row: Item, alert: Alert, now: datetime) -> bool:
+        """Say whether a channel failed for so long that others, who took it, must do."""
+        took = "taken" in row.get("through", {}).values()
+        return took and now - alert.at > GIVEN_UP
