@@ -1,0 +1,1 @@
+"""Drift: any difference between the state table, Cloudflare and the directory, decided purely."""

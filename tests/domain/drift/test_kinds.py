@@ -1,0 +1,355 @@
+"""What each kind of drift is seen by, how bad it is, and what it proposes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.drift.bindings import BindingUnexpected, ShardSeen, compare_bindings
+from shared.domain.drift.contents import Measured, compare_contents, right_schemas
+from shared.domain.drift.databases import Pointer, Recorded, compare_databases
+from shared.domain.drift.decide import ForPeople, Later, Now, Seen, in_order, judge
+from shared.domain.drift.every import KINDS, AnyDrift, dump_drift, load_drift
+from shared.domain.drift.policy import (
+    DEFAULT_POLICY,
+    OF_WORKERS,
+    DriftKind,
+    parse_policy,
+)
+from shared.domain.drift.repairs import (
+    DropBinding,
+    FailTenant,
+    GiveSlot,
+    HandBack,
+    MigratePooled,
+    Readopt,
+    RefillPool,
+    RepublishRoute,
+    RepublishShard,
+    SetAside,
+    ShutRoute,
+    WakeDatabase,
+    WakeTenant,
+)
+from shared.domain.drift.routes import Home, Route, compare_routes
+from shared.domain.drift.work import dead_letters, deletion_overdue, pool_low, tenant_at_rest
+from shared.domain.finding import Severity
+from shared.domain.names import binding_name, database_name
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.worker import Slot
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+A, B, C = ("01J0000000000000000000000A", "01J0000000000000000000000B", "01J0000000000000000000000C")
+S = DatabaseStatus
+
+
+def recorded(ulid: str, status: S, owner: str | None = None, *, fresh: bool = False) -> Recorded:
+    return Recorded(ulid, status, f"uuid-{ulid}", owner, 3, fresh)
+
+
+def databases(
+    listed: dict[str, str],
+    *records: Recorded,
+    pointers: tuple[Pointer, ...] = (),
+    trusted: bool = True,
+) -> list[AnyDrift]:
+    return list(compare_databases("acme", listed, records, pointers, trusted=trusted))
+
+
+@pytest.mark.parametrize(
+    ("record", "severity", "repair"),
+    [
+        (recorded(A, S.READY), Severity.WARNING, SetAside(A, 3)),
+        (recorded(A, S.CLAIMED, "org_a"), Severity.CRITICAL, FailTenant("org_a", A, 3)),
+        (recorded(A, S.DETACHED, "org_a"), Severity.CRITICAL, SetAside(A, 3)),
+        (recorded(A, S.UNBINDING, "org_a"), Severity.CRITICAL, None),
+    ],
+)
+def test_a_missing_database(record: Recorded, severity: Severity, repair: object) -> None:
+    """What D1 lacks is worst if it is a tenant's; a tenant fails, what is nobody's is set aside."""
+    [seen] = databases({}, record)
+    assert (seen.kind, seen.severity, seen.repair) == ("database_missing", severity, repair)
+    assert seen.sighting().database_name == database_name("acme", A)
+
+
+@pytest.mark.parametrize(
+    "record", [recorded(A, S.CREATING), recorded(A, S.DELETED), recorded(A, S.READY, fresh=True)]
+)
+def test_what_need_not_be_on_d1_is_not_missing(record: Recorded) -> None:
+    """What is not made yet, deleted, or was changed while the listing was read is not judged."""
+    assert databases({}, record) == []
+
+
+def test_a_listing_that_is_no_evidence_proves_only_what_it_has() -> None:
+    """Nothing is missing by it; what is there in another's place, or without a record, still is."""
+    seen = databases(
+        {A: "other", B: "uuid"}, recorded(A, S.READY), recorded(C, S.READY), trusted=False
+    )
+    assert [(each.kind, each.subject) for each in seen] == [
+        ("database_missing", A),
+        ("database_orphan", B),
+    ]
+
+
+def test_a_record_that_is_read_twice_is_one() -> None:
+    """A record that moved between two statuses while they were read is judged once."""
+    assert databases({A: f"uuid-{A}"}, recorded(A, S.READY), recorded(A, S.CLAIMED, "org_a")) == []
+
+
+def test_a_tenant_that_names_what_is_nowhere() -> None:
+    """A tenant whose database has neither record nor place on D1 is told of, unless just moved."""
+    names = Pointer("org_a", A, "uuid", judged=True), Pointer("org_b", B, "uuid", judged=False)
+    [seen] = databases({}, pointers=names)
+    assert (seen.subject, seen.tenant_id, seen.repair) == (A, "org_a", None)
+
+
+def test_orphans() -> None:
+    """One that a tenant's record names is handed back, another adopted; none is deleted."""
+    named, other = databases({A: "a", B: "b"}, pointers=(Pointer("org_a", A, "a"),))
+    assert (named.severity, named.repair) == (Severity.ERROR, HandBack(A, "a", "org_a"))
+    assert (other.severity, other.repair) == (Severity.WARNING, Readopt(B, "b", None))
+    assert other.model_copy(update={"tenant_id": "org_b"}).repair == Readopt(B, "b", "org_b")
+    assert other.model_copy(update={"deleted": True}).repair is None
+
+
+def shard(*slots: Slot, **bound: str | None) -> ShardSeen:
+    return ShardSeen(
+        "acme-pool-1", 7, 2, slots, {f"DB_{ulid}": uuid for ulid, uuid in bound.items()}
+    )
+
+
+def slot(ulid: str, **more: object) -> Slot:
+    fields = {"ulid": ulid, "binding": binding_name(ulid), "database_id": f"uuid-{ulid}"}
+    return Slot.model_validate({**fields, "generation": 1, **more})
+
+
+def test_bindings() -> None:
+    """What was published is missed, what leads elsewhere is critical, the unasked goes."""
+    seen = {
+        each.binding: each
+        for each in compare_bindings("acme", shard(slot(A), slot(B), **{B: "other", C: "uuid-c"}))
+    }
+    missing, wrong, more = (seen[binding_name(each)] for each in (A, B, C))
+    assert (missing.kind, missing.repair) == (
+        "binding_missing",
+        RepublishShard("acme-pool-1", 7),
+    )
+    assert (wrong.kind, wrong.severity) == ("binding_wrong", Severity.CRITICAL)
+    assert (more.kind, more.repair) == (
+        "binding_unexpected",
+        DropBinding("acme-pool-1", C, 7),
+    )
+    assert isinstance(more, BindingUnexpected)
+    belongs = more.model_copy(update={"belongs": True})
+    assert belongs.repair == GiveSlot("acme-pool-1", C)
+    assert more.model_copy(update={"unrecorded": True}).repair is None
+    assert {each.sighting().evidence["shard"] for each in seen.values()} == {"acme-pool-1"}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        slot(A, generation=None),
+        slot(A, generation=3),
+        slot(A, leaving=True, left_generation=2),
+        slot(A, leaving=True),
+    ],
+)
+def test_what_no_publish_carried_yet_is_not_missed(one: Slot) -> None:
+    """A slot that is newer than what was published, or leaving, may be without its binding."""
+    assert list(compare_bindings("acme", shard(one))) == []
+
+
+def test_a_binding_that_came_back() -> None:
+    """One that a publish left out and that is there again is published away."""
+    left = slot(A, leaving=True, left_generation=2)
+    [seen] = compare_bindings("acme", shard(left, **{A: f"uuid-{A}"}))
+    assert (seen.kind, seen.repair) == ("binding_unexpected", RepublishShard("acme-pool-1", 7))
+    not_yet = slot(A, leaving=True, left_generation=3)
+    assert list(compare_bindings("acme", shard(not_yet, **{A: f"uuid-{A}"}))) == []
+
+
+def test_routes() -> None:
+    """Rows that differ, lack or are too many are found; a tenant on its way is left alone."""
+    home = Home("org_a", "active", "s", "b", "u", 5)
+    homes = {
+        "org_a": home,
+        "org_b": home._replace(tenant_id="org_b"),
+        "org_c": home._replace(tenant_id="org_c", state=None),
+        "org_d": home._replace(tenant_id="org_d", state="suspended"),
+        "org_e": home._replace(tenant_id="org_e"),
+        "org_f": home._replace(tenant_id="org_f", state=None),
+    }
+    rows = [
+        Route("org_a", "active", "s", "b", "u", 4),
+        Route("org_b", "active", "s", "b", "u", 6),
+        Route("org_c", "closed", None, None, None, 1),
+        Route("org_d", "active", "s", "b", "u", 5),
+        Route("org_x", "active", "s", "b", "u", 5),
+    ]
+    seen = {each.subject: each for each in compare_routes(homes, [rows[:2], rows[2:]])}
+    assert set(seen) == {"org_b", "org_d", "org_e", "org_x"}
+    assert seen["org_b"].repair == RepublishRoute("org_b", 5, 6)
+    assert (seen["org_d"].severity, seen["org_d"].found) == (Severity.ERROR, "active")
+    assert (seen["org_e"].found, seen["org_e"].severity) == (None, Severity.WARNING)
+    assert seen["org_x"].repair is None
+    foreign = seen["org_x"].model_copy(update={"foreign": "org_a"})
+    assert (foreign.severity, foreign.repair) == (Severity.CRITICAL, ShutRoute("org_x", 5))
+    assert not homes
+
+
+def measured(ulid: str, *, version: str = "2", schema: str = "right", size: int = 1) -> Measured:
+    return Measured(ulid, "uuid", None, True, 4, size, schema, version)
+
+
+def test_contents() -> None:
+    """A ledger that lacks files, a schema like no other and a size near the limit are found."""
+    rows = [
+        measured(A, version="1"),
+        measured(B, schema="wrong"),
+        measured(C, size=96),
+    ]
+    seen = list(compare_contents("acme", rows, head="2", right={"2": "right"}, limit=100))
+    behind, drift, size = seen
+    assert (behind.kind, behind.repair) == ("schema_behind", MigratePooled(A, 4, "1"))
+    assert (drift.kind, drift.subject, drift.repair) == ("schema_drift", B, None)
+    assert (size.kind, size.severity) == ("size_near_limit", Severity.ERROR)
+    tenants = [rows[0]._replace(pooled=False, tenant_id="org_a")]
+    [behind] = compare_contents("acme", tenants, head="2", right={}, limit=100)
+    assert (behind.severity, behind.repair) == (Severity.INFO, None)
+
+
+def test_which_schema_is_right() -> None:
+    """What the migrations make counts if any database has it, else what most of three have."""
+    rows = [measured(A, schema="x"), measured(B, schema="x"), measured(C, schema="y")]
+    assert right_schemas(rows, {"2": "y"}) == {"2": "y"}
+    assert right_schemas(rows, {"2": "z"}) == {}
+    assert right_schemas([*rows, measured(A, schema="x")], {"2": "z"}) == {"2": "x"}
+
+
+def tenant(status: TenantStatus, *, ago: timedelta, **more: object) -> Tenant:
+    then = NOW - ago
+    fields = {"tenant_id": "org_a", "status": status, "class": "weur"}
+    times = {"created_at": then, "updated_at": then, "status_since": then}
+    return Tenant.model_validate({**fields, **times, **more})
+
+
+def test_tenants_that_nobody_moves() -> None:
+    """One that should have been woken minutes ago is stuck, sooner where the queues are empty."""
+    two_minutes = tenant(TenantStatus.PENDING, ago=timedelta(minutes=2))
+    assert tenant_at_rest(two_minutes, idle=False, now=NOW) is None
+    seen = tenant_at_rest(two_minutes, idle=True, now=NOW)
+    assert seen is not None
+    assert (seen.kind, seen.repair) == ("tenant_stuck", WakeTenant("org_a"))
+    waits = tenant(TenantStatus.PENDING, ago=timedelta(hours=1), wake_at=NOW + timedelta(minutes=1))
+    assert tenant_at_rest(waits, idle=True, now=NOW) is None
+    active = tenant(TenantStatus.ACTIVE, ago=timedelta(days=9))
+    assert tenant_at_rest(active, idle=True, now=NOW) is None
+
+
+def test_teardowns_that_do_not_end() -> None:
+    """A tenant long past its grace, and a database long being deleted, are overdue."""
+    long = timedelta(days=40)
+    grace = tenant(TenantStatus.CLOSING, ago=long, grace_ends_at=NOW + timedelta(days=1))
+    assert tenant_at_rest(grace, idle=True, now=NOW) is None
+    over = tenant(TenantStatus.CLOSING, ago=long, grace_ends_at=NOW - timedelta(hours=3))
+    seen = tenant_at_rest(over, idle=False, now=NOW)
+    assert seen is not None
+    assert (seen.kind, seen.repair) == ("teardown_overdue", WakeTenant("org_a"))
+    fields = {"ulid": A, "name": "n", "class": "weur", "shard": "s", "created_at": NOW}
+    for status, hours, repair in (
+        ("deleting", 3, WakeDatabase(A)),
+        ("deleting", 1, None),
+        ("ready", 3, None),
+    ):
+        since = {"updated_at": NOW, "status_since": NOW - timedelta(hours=hours)}
+        found = deletion_overdue(
+            Database.model_validate({**fields, **since, "status": status}), NOW
+        )
+        assert (found.repair if found else None) == repair
+
+
+def test_pools_and_dead_letters() -> None:
+    """A pool is low when what it lacks is not being made, or can't be."""
+    assert pool_low("weur", target=3, ready=1, making=2, blocked=None) is None
+    low = pool_low("weur", target=3, ready=1, making=1, blocked=None)
+    assert low is not None
+    assert (low.repair, low.severity) == (RefillPool("weur"), Severity.WARNING)
+    blocked = pool_low("weur", target=3, ready=0, making=3, blocked="the account is full")
+    assert blocked is not None
+    assert (blocked.severity, "full" in blocked.summary) == (Severity.ERROR, True)
+    [letters] = dead_letters({"work": 2, "bind": 0})
+    assert (letters.kind, letters.subject, letters.repair) == ("dlq_not_empty", "work", None)
+
+
+def one_of_each() -> list[AnyDrift]:
+    about = {"script": "s", "ulid": A, "version": 1, "bound_to": "u", "binding": "DB"}
+    contents = {"ulid": A, "seen": "1"}
+    fields: dict[DriftKind, dict[str, object]] = {
+        DriftKind.DATABASE_MISSING: {"ulid": A, "status": "ready"},
+        DriftKind.DATABASE_ORPHAN: {"ulid": A, "database_id": "u"},
+        DriftKind.BINDING_MISSING: {key: about[key] for key in about if key != "bound_to"},
+        DriftKind.BINDING_WRONG: about,
+        DriftKind.BINDING_DANGLING: about,
+        DriftKind.BINDING_UNEXPECTED: about,
+        DriftKind.DIRECTORY_STALE: {"route": "org_a", "expected": "active", "found": "active"},
+        DriftKind.SCHEMA_BEHIND: {**contents, "pooled": True, "version": 1, "head": "2"},
+        DriftKind.SCHEMA_DRIFT: {**contents, "schema_hash": "x", "expected": "y"},
+        DriftKind.TENANT_STUCK: {"tenant_id": "org_a", "status": "pending", "since": NOW},
+        DriftKind.TEARDOWN_OVERDUE: {"ulid": A, "since": NOW, "held_up": "why"},
+        DriftKind.SIZE_NEAR_LIMIT: {"ulid": A, "size": 9, "limit": 10},
+        DriftKind.POOL_LOW: {"class_": "weur", "target": 2, "ready": 0, "making": 0},
+        DriftKind.DLQ_NOT_EMPTY: {"queue": "work", "depth": 1},
+    }
+    return [KINDS[kind].model_validate(each) for kind, each in fields.items()]
+
+
+def test_every_kind_can_be_written_down_and_told() -> None:
+    """Each kind survives being written down, has a line for people, and its own fingerprint."""
+    drifts = one_of_each()
+    assert {drift.kind for drift in drifts} == set(DriftKind) - set(OF_WORKERS)
+    for drift in drifts:
+        assert load_drift(dump_drift(drift)) == drift
+        told = drift.sighting()
+        assert told.summary
+        assert told.evidence
+    assert len({drift.sighting().fingerprint for drift in drifts}) == len(drifts)
+
+
+def test_only_what_harms_nobody_is_repaired_at_first_sight() -> None:
+    """All else takes a second real pass and a day; certainty, and nothing else, shortens that."""
+    at_once = {
+        drift.kind
+        for drift in one_of_each()
+        if isinstance(judge(drift, policy=DEFAULT_POLICY, before=None, now=NOW), Now)
+    }
+    assert at_once == {
+        "binding_missing",
+        "binding_wrong",
+        "directory_stale",
+        "tenant_stuck",
+        "pool_low",
+    }
+    orphan = one_of_each()[1]
+    yesterday = Seen(NOW - timedelta(hours=24), 1)
+    for before, expected in (
+        (None, Later),
+        (Seen(NOW - timedelta(hours=23), 5), Later),
+        (yesterday, Now),
+        (Seen(NOW - timedelta(days=3), 0), Later),
+    ):
+        assert isinstance(judge(orphan, policy=DEFAULT_POLICY, before=before, now=NOW), expected)
+    policy = parse_policy("database_orphan=alert")
+    assert judge(orphan, policy=policy, before=yesterday, now=NOW) == ForPeople()
+    missing = one_of_each()[0].model_copy(update={"certain": True})
+    assert isinstance(judge(missing, policy=DEFAULT_POLICY, before=None, now=NOW), Now)
+
+
+def test_the_order_is_always_the_same() -> None:
+    """The worst comes first, each thing once, and what the policy turns off not at all."""
+    drifts = one_of_each()
+    told = in_order(drifts, DEFAULT_POLICY)
+    assert told == in_order([*reversed(drifts), *drifts], DEFAULT_POLICY)
+    assert told[0].severity is Severity.CRITICAL
+    off = parse_policy("binding_wrong=off")
+    assert "binding_wrong" not in {drift.kind for drift in in_order(drifts, off)}
