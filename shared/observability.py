@@ -7,6 +7,7 @@ secrets and tokens are simply never passed.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import IO, Final
 
 from aws_lambda_powertools import Logger
@@ -51,6 +52,15 @@ class Meter:
     def seconds(self, name: str, value: float, **dimensions: str) -> None:
         """Write down a duration."""
         self._write(name, MetricUnit.Seconds, value, dimensions)
+
+    def figures(self, counts: Mapping[str, float], *, seconds: Mapping[str, float]) -> None:
+        """Write down several metrics of one thing as one line."""
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service=self._service)
+        for name, value in counts.items():
+            metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+        for name, value in seconds.items():
+            metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=value)
+        metrics.flush_metrics()
 
     def _write(self, name: str, unit: MetricUnit, value: float, dimensions: dict[str, str]) -> None:
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=self._service)

@@ -13,7 +13,9 @@ from shared.alerting.posting import Poster
 from shared.alerting.slack import Slack
 from shared.alerting.webhook import Webhook
 from shared.aws.budget import DynamoBudget
+from shared.aws.depths import connect_depths
 from shared.aws.migrations import MigrationStore
+from shared.aws.runs import connect_runs
 from shared.aws.secrets import SecretStore
 from shared.billing_api.client import BillingApi
 from shared.billing_api.keys import API_KEYS
@@ -23,10 +25,14 @@ from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
 from shared.router.client import RouterClient
 from shared.settings import Settings
+from shared.usecases.after_sweep import AfterSweep
 from shared.usecases.context import Control
+from shared.usecases.findings import KeepFindings
 from shared.usecases.outside import Outside
+from shared.usecases.reconcile import Reconcile
+from shared.usecases.settle_repairs import SettleRepairs
 
-__all__ = ["build_billing_api", "build_outside"]
+__all__ = ["build_billing_api", "build_outside", "build_reconciling"]
 
 _S3: Final = Config(
     connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}
@@ -108,6 +114,26 @@ def _chosen_channels(
     if settings.alert_webhook_url:
         url = settings.alert_webhook_url
         yield Webhook(poster(), url, lambda: secrets.get_text(WEBHOOK_SECRET), control.now)
+
+
+def build_reconciling(settings: Settings, control: Control, outside: Outside) -> AfterSweep:
+    """Put together what reconciles, with what the sweep does of it."""
+    depths = connect_depths(
+        {
+            "work": settings.work_queue_url,
+            "bind": settings.bind_queue_url,
+            "backup": settings.backup_queue_url,
+            "work_dlq": settings.work_dlq_url,
+            "bind_dlq": settings.bind_dlq_url,
+            "backup_dlq": settings.backup_dlq_url,
+        }
+    )
+    findings = KeepFindings(control)
+    runs = connect_runs(control.state.table, settings.bucket_name)
+    return AfterSweep(
+        Reconcile(control, outside, findings, runs, depths),
+        SettleRepairs(control, outside, findings, runs, depths),
+    )
 
 
 def build_billing_api(settings: Settings, control: Control, secrets: SecretStore) -> BillingApi:

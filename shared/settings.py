@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from shared.domain.budget import BudgetLimits
 from shared.domain.classes import DATABASE_CLASSES
+from shared.domain.drift.policy import Policy, parse_policy
 
 __all__ = ["BadSettings", "Settings"]
 
@@ -74,6 +75,8 @@ class Settings(BaseModel):
     alert_pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
     alert_webhook_url: str = ""
     alert_allow_private: bool = False
+    repair_policy: str = ""
+    database_limit_mb: Annotated[int, Field(ge=1)] = 10_000
 
     @field_validator("auth_providers", "billing_providers", "database_classes", mode="before")
     @classmethod
@@ -95,6 +98,17 @@ class Settings(BaseModel):
         if {"api_limit", "api_window"} <= info.data.keys():
             BudgetLimits.of(info.data["api_limit"], info.data["api_window"], value)
         return value
+
+    @field_validator("repair_policy")
+    @classmethod
+    def _known_policy(cls, value: str) -> str:
+        parse_policy(value)
+        return value
+
+    @property
+    def policy(self) -> Policy:
+        """Return what is done about each kind of drift."""
+        return parse_policy(self.repair_policy)
 
     @property
     def default_class(self) -> str:

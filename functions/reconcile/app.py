@@ -1,5 +1,6 @@
-"""The schedules: what was lost or overwritten is found here, and sent to those who mend it."""
+"""The schedules: what was lost, overwritten or drifted is found here, and sent to who mends it."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -8,6 +9,9 @@ from uuid import uuid4
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.observability import Meter, make_logger
+from shared.outside_wiring import build_reconciling
+from shared.usecases.after_sweep import AfterSweep
+from shared.usecases.drift_run import RunAnswer
 from shared.usecases.sweep import Sweep
 from shared.wiring import Parts, build
 
@@ -17,18 +21,40 @@ logger = make_logger("reconcile")
 
 
 @cache
-def _parts() -> Parts:
-    return build("reconcile")
+def _parts() -> tuple[Parts, AfterSweep]:
+    parts = build("reconcile")
+    return parts, build_reconciling(parts.settings, parts.control, parts.outside)
 
 
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Run the task that the schedule or the operator names: `{"task": "sweep"}`."""
-    task = event.get("task")
-    if task != "sweep":
-        raise ValueError(f"no such task: {task!r}; this function knows 'sweep'")
-    parts = _parts()
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Run the task that the schedule or the operator names.
+
+    `{"task": "sweep"}`; `{"task": "nightly"}` begins a whole pass (`"dry": true`: one that changes
+    nothing), or goes on with the one named as `run`; `{"task": "settle", "run": …}` looks whether
+    its repairs helped.
+    """
+    parts, after = _parts()
     trace = str(event.get("trace") or uuid4())
     logger.append_keys(trace=trace)
+
+    def time_left() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
+    match event.get("task"):
+        case "sweep":
+            return _sweep(parts, after, trace, time_left)
+        case "nightly":
+            run_id, dry = event.get("run"), bool(event.get("dry"))
+            return _told(after.nightly(trace, time_left, run_id=run_id, dry=dry))
+        case "settle":
+            return after.settled(str(event.get("run")), trace)
+        case task:
+            raise ValueError(f"no such task: {task!r}; known are 'sweep', 'nightly', 'settle'")
+
+
+def _sweep(
+    parts: Parts, after: AfterSweep, trace: str, time_left: Callable[[], float]
+) -> dict[str, Any]:
     report = Sweep(parts.control, parts.outside)(trace)
     meter = Meter("reconcile")
     meter.count("SweptOverdue", report.tenants + report.databases)
@@ -37,4 +63,25 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     # The heartbeat: an alarm fires when it is missing.
     meter.count("Reconciled", fleet=parts.settings.fleet)
     logger.info("swept", extra=asdict(report))
+    for answer in after(report.sightings, trace, time_left):
+        _told(answer)
     return asdict(report)
+
+
+def _told(answer: RunAnswer) -> dict[str, Any]:
+    """Say how a pass stands; measure it once it is done."""
+    told = answer.model_dump(mode="json")
+    logger.info("reconciled", extra={**told, "databases": answer.compared.get("databases", 0)})
+    if answer.state == "done":
+        meter = Meter("reconcile")
+        meter.figures(
+            {
+                "DriftCompared": answer.compared.get("databases", 0),
+                "DriftFound": answer.found,
+                "DriftRepaired": answer.repaired,
+                "DriftLeft": answer.left,
+                "DriftRestCalls": answer.calls,
+            },
+            seconds={"DriftSeconds": answer.seconds},
+        )
+    return told

@@ -1,4 +1,7 @@
-"""Fire the template's schedules by the clock, as EventBridge does: first after one period."""
+"""Fire the template's schedules by the clock, as EventBridge does.
+
+A rate fires first after one period; of cron expressions those are known that name a time of day.
+"""
 
 import json
 import re
@@ -11,7 +14,7 @@ from typing import Final
 from local.aws.deploy import Schedule
 from local.aws.template import REGION
 
-__all__ = ["BadSchedule", "Timetable", "period", "run"]
+__all__ = ["BadSchedule", "Timetable", "first", "period", "run"]
 
 _RATE: Final = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _UNITS: Final = {
@@ -21,27 +24,45 @@ _UNITS: Final = {
 }
 
 
+_DAILY: Final = re.compile(r"cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)")
+
+
 class BadSchedule(Exception):  # noqa: N818
     """Say which schedule can't be understood."""
 
 
 def period(schedule: Schedule) -> timedelta:
-    """Return the period of a `rate(…)` schedule.
+    """Return the period of a schedule.
 
     Raises:
-        BadSchedule: it is of another kind.
+        BadSchedule: it is neither a `rate(…)` nor a `cron(…)` of a time of day.
     """
+    if _DAILY.fullmatch(schedule.expression):
+        return timedelta(days=1)
     found = _RATE.fullmatch(schedule.expression)
     if found is None:
-        raise BadSchedule(f"{schedule.name}: {schedule.expression} is not a rate(…)")
+        raise BadSchedule(
+            f"{schedule.name}: {schedule.expression} is neither a rate(…) nor a time of day"
+        )
     return int(found[1]) * _UNITS[found[2]]
+
+
+def first(schedule: Schedule, now: datetime) -> datetime:
+    """Return when a schedule fires first."""
+    every = period(schedule)
+    found = _DAILY.fullmatch(schedule.expression)
+    if found is None:
+        return now + every
+    minute, hour = int(found[1]), int(found[2])
+    today = now.astimezone(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return today if today > now else today + every
 
 
 class Timetable:
     """Know which schedules are due, given the time."""
 
     def __init__(self, schedules: Sequence[Schedule], now: datetime) -> None:
-        self._next = {schedule: now + period(schedule) for schedule in schedules}
+        self._next = {schedule: first(schedule, now) for schedule in schedules}
 
     def due(self, now: datetime) -> list[Schedule]:
         """Return the schedules whose time has come, each once however late it is."""

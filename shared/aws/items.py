@@ -30,6 +30,7 @@ __all__ = [
     "inbox_key",
     "inbox_put",
     "key_of",
+    "line_put",
     "new_ulid",
     "outbox_put",
     "restore_of",
@@ -220,7 +221,7 @@ def change_writes(change: Change) -> list[Put]:
         # So that one query finds a tenant's backups, or restores; the record is never copied.
         writes.append(_pointer_put(change.after))
     if change.line is not None:
-        writes.append(_history_put(key_of(change.after)[0], change.line))
+        writes.append(line_put(key_of(change.after)[0], change.line))
     return writes
 
 
@@ -243,7 +244,8 @@ def backup_is_proven(backup: Backup) -> Check:
     return Check({"pk": pk, "sk": sk}, condition)
 
 
-def _history_put(pk: str, line: HistoryLine) -> Put:
+def line_put(pk: str, line: HistoryLine) -> Put:
+    """Return the write of a line of history about whatever has this partition."""
     text = {
         name: value
         for name, value in (

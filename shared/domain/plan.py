@@ -157,7 +157,7 @@ def plan_tenant(
         case TenantStatus.CLOSING:
             return _route(tenant, routed) or Leave()
         case TenantStatus.ACTIVE:
-            return Nothing()
+            return Nothing() if tenant.settled else _route(tenant, routed) or Nothing()
 
 
 def _pending(

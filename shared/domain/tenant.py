@@ -24,7 +24,7 @@ from pydantic import Field, field_serializer
 
 from shared.domain.lifecycle import Instant, Record
 
-__all__ = ["NO_CLOSING", "OperatorWord", "Tenant", "TenantStatus"]
+__all__ = ["MISROUTED", "NO_CLOSING", "OperatorWord", "Tenant", "TenantStatus"]
 
 
 class TenantStatus(StrEnum):
@@ -49,6 +49,9 @@ _NEXT: Final = {
     _S.CLOSED: frozenset({_S.PENDING}),
     _S.FAILED: frozenset({_S.PENDING, _S.ACTIVATING, _S.SUSPENDED, _S.CLOSING}),
 }
+
+MISROUTED: Final = "misrouted"
+"""What `routed_status` is of a tenant whose row in the directory was found to be another."""
 
 _ROUTED_LATER: Final = frozenset({_S.SUSPENDED, _S.CLOSED, _S.FAILED})
 """Statuses that are settled once the directory holds them too."""
@@ -137,7 +140,7 @@ class Tenant(Record):
         """Say whether nothing is on its way for this tenant."""
         if self.status in _ROUTED_LATER:
             return self.routed_status == self.status
-        return self.status is TenantStatus.ACTIVE
+        return self.status is TenantStatus.ACTIVE and self.routed_status != MISROUTED
 
     @property
     def wants_restore(self) -> bool:

@@ -31,7 +31,7 @@ from shared.domain.plan import (
     plan_refill,
     plan_tenant,
 )
-from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.tenant import MISROUTED, Tenant, TenantStatus
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TIMES = {"created_at": NOW, "updated_at": NOW, "status_since": NOW}
@@ -337,3 +337,22 @@ def test_what_is_settled_is_left_alone(status: TenantStatus) -> None:
         done, database=None, head="0002", routed=None, blocked=None, tried_claim=False
     )
     assert action == Nothing()
+
+
+@pytest.mark.parametrize(
+    ("routed_status", "routed", "action"),
+    [
+        (MISROUTED, None, PublishRoute("active")),
+        (MISROUTED, "active", SettleRoute("active")),
+        ("active", None, Nothing()),
+    ],
+)
+def test_an_active_tenant_that_was_misrouted_is_routed_again(
+    routed_status: str, routed: str | None, action: plan.TenantAction
+) -> None:
+    """One whose row in the directory was found wrong is published anew, and then settled."""
+    subject = tenant(S.ACTIVE, routed_status=routed_status)
+    assert subject.settled == (action == Nothing())
+    assert action == plan_tenant(
+        subject, database=None, head="", routed=routed, blocked=None, tried_claim=False
+    )

@@ -40,6 +40,9 @@ RARE = {
     # Never called: it makes S3 say that a key is not there.
     ("ProvisionFunction", "s3:ListBucket", "Bucket"),
     ("BackupFunction", "s3:ListBucket", "Bucket"),
+    ("ReconcileFunction", "s3:ListBucket", "Bucket"),
+    # A pass that goes on in the next invocation, or whose repairs are seen to.
+    ("ReconcileFunction", "s3:GetObject", "Bucket"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
     # A pool Worker that is not what was published: Cloudflare is asked, with a permit.

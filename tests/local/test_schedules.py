@@ -26,9 +26,20 @@ def test_a_rate_is_a_period(expression: str, minutes: int) -> None:
 
 
 def test_another_kind_of_schedule_is_refused_by_name() -> None:
-    """A cron expression would never fire here: the stack says so instead of starting."""
-    with pytest.raises(schedules.BadSchedule, match=r"sweep: cron.* is not a rate"):
-        schedules.period(schedule("cron(0 3 * * ? *)"))
+    """What would never fire here is refused: the stack says so instead of starting."""
+    with pytest.raises(schedules.BadSchedule, match=r"sweep: cron.* is neither"):
+        schedules.period(schedule("cron(0 3 ? * MON *)"))
+
+
+def test_a_time_of_day_fires_once_a_day() -> None:
+    """At that time, today if it is still to come, and a day later again."""
+    rule = schedule("cron(17 2 * * ? *)")
+    timetable = schedules.Timetable([rule], START + timedelta(hours=2))
+    assert timetable.wait(START + timedelta(hours=2)) == 17 * 60
+    at = START + timedelta(hours=2, minutes=17)
+    assert timetable.due(at) == [rule]
+    assert timetable.wait(at) == 86400
+    assert schedules.first(rule, at) == at + timedelta(days=1)
 
 
 def test_a_schedule_fires_after_each_period() -> None:

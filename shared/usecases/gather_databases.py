@@ -1,0 +1,200 @@
+"""List D1, read the records, and say what is on one side only: at 10,000 databases a call.
+
+D1 is listed first. What the comparison says is a hint made of indexes that lag: each thing is
+looked at once more, by its own record and, if it is said to be gone, by asking D1 and its binding.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.cloudflare.errors import CutShort
+from shared.domain.database import Database, DatabaseStatus
+from shared.domain.drift.databases import (
+    ON_D1,
+    DatabaseMissing,
+    DatabaseOrphan,
+    Pointer,
+    Recorded,
+    compare_databases,
+)
+from shared.domain.drift.evidence import Counts, Listing, doubt
+from shared.domain.migrations import LEDGER
+from shared.domain.tenant import Tenant, TenantStatus
+from shared.errors import ControlPlaneError
+from shared.usecases.looking import Looking
+
+__all__ = ["DatabasesSeen", "gather_databases", "look_at_databases"]
+
+MOST_LOOKS: Final = 25
+"""So many that are gone are asked for one by one; of more than these the listing is believed."""
+
+_RECORDED: Final = tuple(
+    status for status in DatabaseStatus if status is not DatabaseStatus.DELETED
+)
+_NAMING: Final = (
+    TenantStatus.ACTIVATING,
+    TenantStatus.ACTIVE,
+    TenantStatus.SUSPENDED,
+    TenantStatus.CLOSING,
+    TenantStatus.FAILED,
+)
+
+log = logging.getLogger("d1fleet")
+
+DatabaseDrift = DatabaseMissing | DatabaseOrphan
+
+
+@dataclass(frozen=True)
+class DatabasesSeen:
+    """Say what differs, what was counted, and why the listing proves no absence, if so."""
+
+    drifts: list[DatabaseDrift]
+    counts: Counts
+    pages: int
+    doubt: str | None
+
+
+def gather_databases(looking: Looking, last: Counts | None, pages: int) -> DatabasesSeen:
+    """Compare D1's whole list with the records. `pages` is how many the last run needed.
+
+    Raises:
+        NoPermit: the budget says wait; nothing was begun.
+    """
+    listing = Listing(looking.fleet)
+    api = looking.api(reserve=pages)
+    try:
+        for page in api.d1.pages():
+            looking.calls += 1
+            listing.add([(database.name, database.uuid) for database in page.databases])
+    except CutShort as error:
+        listing.flaw = str(error)
+    records = list(_recorded(looking))
+    on_d1 = len({record.ulid for record in records if record.status in ON_D1})
+    why = doubt(listing, recorded=on_d1, last=last, now=looking.began)
+    if why is not None:
+        log.warning("the listing of D1 is no evidence of what it lacks: %s", why)
+    found = compare_databases(
+        looking.fleet, listing.ours, records, _pointers(looking), trusted=why is None
+    )
+    since = (last.doubted_since if last else None) or looking.began
+    counts = Counts(len(listing.ours), on_d1)
+    if why is not None:
+        # What is doubted is measured by the last listing that was believed.
+        counts = replace(last or counts, doubted_since=since)
+    return DatabasesSeen(look_at_databases(looking, found), counts, listing.pages, why)
+
+
+def _recorded(looking: Looking) -> Iterator[Recorded]:
+    for item in looking.databases(*_RECORDED):
+        yield Recorded(
+            str(item["ulid"]),
+            DatabaseStatus(item["status"]),
+            item.get("database_id"),
+            item.get("owner"),
+            int(item["version"]),
+            looking.fresh(item),
+        )
+
+
+def _pointers(looking: Looking) -> Iterator[Pointer]:
+    for item in looking.tenants(*_NAMING):
+        ulid, uuid = item.get("database_ulid"), item.get("database_id")
+        if ulid is not None and uuid is not None:
+            yield Pointer(str(item["tenant_id"]), str(ulid), str(uuid), not looking.fresh(item))
+
+
+def look_at_databases(looking: Looking, drifts: Iterable[DatabaseDrift]) -> list[DatabaseDrift]:
+    """Look once more at what seems to be on one side only; return what really is, in full."""
+    missing: list[DatabaseMissing] = []
+    orphans: list[DatabaseOrphan] = []
+    for drift in drifts:
+        if isinstance(drift, DatabaseMissing):
+            missing.append(drift)
+        else:
+            orphans.append(drift)
+    still = [seen for drift in missing if (seen := _missing(looking, drift, len(missing)))]
+    return [*still, *_orphans(looking, orphans)]
+
+
+def _missing(looking: Looking, drift: DatabaseMissing, of: int) -> DatabaseMissing | None:
+    state = looking.control.state
+    record = state.database(drift.ulid)
+    if record is not None and record.database_id == drift.database_id:
+        if record.status not in ON_D1 and not _is_failed_for(looking, record):
+            return None
+        drift = drift.model_copy(
+            update={
+                "status": record.status,
+                "version": record.version,
+                "tenant_id": record.owner,
+            }
+        )
+    elif not _names(state.tenant(drift.tenant_id or ""), drift):
+        return None
+    if of > MOST_LOOKS or drift.database_id is None:
+        return drift
+    if looking.name_on_d1(drift.database_id) is not None:
+        return None
+    return drift.model_copy(update={"certain": not _answers(looking, record)})
+
+
+def _is_failed_for(looking: Looking, record: Database) -> bool:
+    """Say whether a tenant still has this quarantined database and no other."""
+    if record.status is not DatabaseStatus.QUARANTINED or record.owner is None:
+        return False
+    tenant = looking.control.state.tenant(record.owner)
+    return tenant is not None and tenant.database_ulid == record.ulid
+
+
+def _names(tenant: Tenant | None, drift: DatabaseMissing | DatabaseOrphan) -> bool:
+    """Say whether a tenant's record names just this database."""
+    if tenant is None or tenant.status not in _NAMING:
+        return False
+    return (tenant.database_ulid, tenant.database_id) == (drift.ulid, drift.database_id)
+
+
+def _answers(looking: Looking, record: Database | None) -> bool:
+    """Say whether the database may still answer through its binding: a third witness."""
+    if record is None:
+        return False
+    slot = looking.control.state.slot(record.shard, record.ulid)
+    if slot is None or not slot.live:
+        return False
+    try:
+        rows = looking.outside.router().inspect(record.shard, [record.binding], LEDGER)
+    except ControlPlaneError:
+        return True  # who can't be asked may have an answer
+    return any(row.error is None for row in rows)
+
+
+def _orphans(looking: Looking, orphans: Sequence[DatabaseOrphan]) -> list[DatabaseOrphan]:
+    if not orphans:
+        return []
+    owners: dict[str, str] = {}
+    try:
+        uuids = [drift.database_id for drift in orphans if drift.database_id is not None]
+        found = looking.outside.router().owners(uuids)
+        owners = {owner.database_uuid: owner.tenant_id for owner in found}
+    except ControlPlaneError as error:
+        log.warning("whose the orphans are was not to be had: %s", error)
+    still = []
+    for drift in orphans:
+        record = looking.control.state.database(drift.ulid)
+        if record is not None and record.status is not DatabaseStatus.DELETED:
+            continue
+        deleted = record is not None
+        if deleted and looking.name_on_d1(drift.database_id or "") is None:
+            continue  # it was deleted while it was listed
+        named = _names(looking.control.state.tenant(drift.named_by or ""), drift)
+        still.append(
+            drift.model_copy(
+                update={
+                    "named_by": drift.named_by if named else None,
+                    "tenant_id": drift.named_by if named else owners.get(drift.database_id or ""),
+                    "deleted": deleted,
+                }
+            )
+        )
+    return still

@@ -1,0 +1,194 @@
+"""How a pass ends: killed, doubled, out of time or permits, or shown a listing that lies."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local.cloudflare import Emulator
+from shared.aws.budget import DynamoBudget
+from shared.domain.budget import BudgetLimits, Lane
+from shared.domain.names import database_name
+from shared.domain.tenant import TenantStatus
+from shared.errors import NoPermit
+from shared.settings import Settings
+from tests.usecases.drifting import TENANTS, Drifting, a_fleet
+from tests.usecases.killing import Killed
+from tests.usecases.world import World
+
+pytestmark = pytest.mark.workerd
+
+MOST_EFFECTS = 60
+STRANGER = "01J0000000000000000000000A"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"shard_capacity": 4})
+
+
+@pytest.fixture
+def drifting(world: World, emulator: Emulator, tmp_path: Path) -> Iterator[Drifting]:
+    with a_fleet(world, emulator, tmp_path) as drifting:
+        yield drifting
+
+
+def vandalise(drifting: Drifting) -> None:
+    """Take a binding away, falsify a row, delete a database of the pool."""
+    one = drifting.of("one")
+    drifting.account.edit(one.shard, without=one.binding)
+    drifting.directory("UPDATE tenant SET state = 'suspended' WHERE tenant_id = 'two'")
+    drifting.delete_database(drifting.pooled().database_id)
+
+
+def whole(drifting: Drifting) -> None:
+    """See that all of it is mended, and once."""
+    drifting.work()
+    drifting.world.clock.pass_(minutes=10)
+    assert drifting.one_pass() == set()
+    drifting.serves(*TENANTS)
+
+
+def effects_of(drifting: Drifting, *, dry: bool, strike_at: int | None = None) -> int | None:
+    """Let a pass run until it is killed; return how many side effects it had, None if it was."""
+    executioner = drifting.world.executioner
+    executioner.arm(strike_at)
+    try:
+        drifting.one_pass(dry=dry)
+        return len(executioner.effects)
+    except Killed:
+        return None
+    finally:
+        executioner.arm(None)
+
+
+def test_killed_after_each_side_effect(drifting: Drifting) -> None:
+    """Killed anywhere and begun again, a pass ends with the same fleet."""
+    number = 1
+    for _ in range(MOST_EFFECTS):
+        vandalise(drifting)
+        # While it only looks, all that it changes is the budget: once is enough there.
+        looking = effects_of(drifting, dry=True)
+        assert looking is not None
+        number = max(number, looking - 1) if number > 1 else 1
+        if effects_of(drifting, dry=False, strike_at=number) is not None:
+            break
+        drifting.one_pass()
+        whole(drifting)
+        number += 1
+    whole(drifting)
+    assert number - looking > 6, "a pass has fewer side effects than it can have"
+
+
+def test_two_at_once_repair_once(drifting: Drifting) -> None:
+    """A second reconciler that saw the same before the first one repaired it does nothing again."""
+    vandalise(drifting)
+    first, second = drifting.reconcile, drifting.reconcile
+    answers = []
+    begun = second(trace="t", time_left=_steps(8))
+    assert begun.state == "unfinished"
+    assert begun.step == "keep"
+    answers.append(first(trace="t", time_left=lambda: 10_000.0))
+    drifting.work()
+    versions = {each: drifting.of(each).version for each in TENANTS}
+    answers.append(second(trace="t", time_left=lambda: 10_000.0, run_id=begun.run))
+    assert [answer.state for answer in answers] == ["done", "done"]
+    assert [answer.repaired for answer in answers] == [3, 0]
+    assert {each: drifting.of(each).version for each in TENANTS} == versions
+    whole(drifting)
+
+
+def _steps(most: int) -> Callable[[], float]:
+    """Return a clock of an invocation that has time for so many steps."""
+    left = iter([10_000.0] * most + [0.0] * 1000)
+    return lambda: next(left)
+
+
+def test_a_pass_goes_on_in_the_next_invocation(drifting: Drifting) -> None:
+    """With time for one step an invocation, the same is found and repaired as in one go."""
+    vandalise(drifting)
+    answer = drifting.reconcile(trace="t", time_left=_steps(1))
+    steps = [answer.step]
+    while answer.state == "unfinished":
+        answer = drifting.reconcile(trace="t", time_left=_steps(1), run_id=answer.run)
+        steps.append(answer.step)
+    assert len(steps) == len(set(steps)) >= 8
+    kinds = {kind for kind, _ in drifting.read(answer)}
+    assert kinds == {"binding_missing", "directory_stale", "database_missing"}
+    assert list(drifting.runs.unfinished()) == []
+    whole(drifting)
+
+
+def test_without_permits_it_waits_its_turn(
+    drifting: Drifting, stats: Callable[[], dict[str, Any]]
+) -> None:
+    """With the budget used up by others it sends nothing, goes on later, and meets no limit."""
+    vandalise(drifting)
+    settings = drifting.world.control.settings
+    limits = BudgetLimits.of(settings.api_limit, settings.api_window, settings.api_share)
+    budget = DynamoBudget(
+        drifting.world.control.state.table, limits, clock=drifting.world.control.now
+    )
+    with suppress(NoPermit):
+        while True:
+            budget.take(Lane.SIGNUP, 1000)
+    before = stats()
+    answer = drifting.reconcile(trace="t", time_left=lambda: 10_000.0)
+    assert answer.state == "waiting"
+    assert stats()["total"] == before["total"]
+    busy = drifting.reconcile(trace="t", time_left=lambda: 10_000.0, run_id=answer.run)
+    assert busy.state == "busy"
+    drifting.world.clock.pass_(seconds=answer.retry_after + 300)
+    answer = drifting.reconcile(trace="t", time_left=lambda: 10_000.0, run_id=answer.run)
+    assert answer.state == "done"
+    assert answer.repaired == 3
+    assert stats()["rate_limited"] == 0
+    whole(drifting)
+
+
+def lying(listed: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], *, total: int) -> Any:
+    """Return what answers the listing of D1 with less than there is."""
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "GET" or not request.url.path.endswith("/d1/database"):
+            return None
+        true = httpx.get(request.url, headers=request.headers).json()
+        true["result"] = listed(true["result"])
+        count = len(true["result"])
+        true["result_info"] |= {"count": count, "total_count": count + total}
+        return httpx.Response(200, content=json.dumps(true))
+
+    return answer
+
+
+@pytest.mark.parametrize("total", [0, 3])
+def test_a_listing_that_lies_destroys_nothing(drifting: Drifting, total: int) -> None:
+    """Cut short it proves nothing, and what it leaves out quietly is asked for and found."""
+    names = {
+        database_name(drifting.world.control.settings.fleet, drifting.of(each).database_ulid)
+        for each in TENANTS
+    }
+    drifting.world.executioner.meddle = lying(
+        lambda rows: [row for row in rows if row["name"] not in names], total=total
+    )
+    answer = drifting.reconcile(trace="t", time_left=lambda: 10_000.0)
+    report = drifting.runs.read(answer.report)
+    assert report["findings"] == []
+    assert bool(report["notes"]) == bool(total)
+    assert ("database_missing" in report["compared_kinds"]) == (not total)
+    assert {drifting.of(each).status for each in TENANTS} == {TenantStatus.ACTIVE}
+    drifting.world.executioner.meddle = lambda _: None
+    drifting.serves(*TENANTS)
+
+
+def test_the_cost_of_a_pass(drifting: Drifting, stats: Callable[[], dict[str, Any]]) -> None:
+    """With nothing amiss it costs a page of the list and a look at each shard."""
+    before = stats()["total"]
+    assert drifting.one_pass() == set()
+    shards = len(drifting.world.control.pools.shards())
+    assert shards == 2
+    assert stats()["total"] - before == drifting.report["rest_calls"] == 1 + shards
