@@ -37,6 +37,7 @@ from shared.domain.subscription import Fact, Standing
 from shared.domain.tenant import Tenant
 from shared.doors import handle
 from shared.observability import Meter
+from shared.outside_wiring import build_reconciling
 from shared.settings import Settings
 from shared.usecases.advance_database import AdvanceDatabase
 from shared.usecases.advance_tenant import AdvanceTenant
@@ -182,9 +183,19 @@ class Stack:
 
     def sweep(self, payload: dict[str, Any]) -> tuple[Any, bool]:
         """What the reconcile function does."""
-        assert payload == {"task": "sweep"}
-        report = Sweep(self.parts.control, self.parts.outside)("test")
-        return {"tenants": report.tenants, "databases": report.databases}, False
+        if payload == {"task": "sweep"}:
+            report = Sweep(self.parts.control, self.parts.outside)("test")
+            return {"tenants": report.tenants, "databases": report.databases}, False
+        control, outside = self.parts.control, self.parts.outside
+        after = build_reconciling(self.settings, control, outside)
+        if payload["task"] == "settle":
+            self._take(self.settings.bind_queue_url)
+            self._take(self.settings.work_queue_url)
+            return after.settled(payload["run"], "test"), False
+        answer = after.nightly(
+            "test", lambda: 1e6, run_id=payload.get("run"), dry=payload.get("dry", False)
+        )
+        return answer.model_dump(mode="json"), False
 
     def work(self, until: Callable[[], bool], seconds: float = 60) -> None:
         """Do the functions' work until something holds."""

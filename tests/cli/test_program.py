@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["tenants", "show"], "Missing argument 'TENANT'"),
         (["tenants", "list", "--nope"], "No such option"),
         (["pool", "fill", "--wait", "soon"], "not a valid integer"),
-        (["reconcile"], "--sweep"),
+        (["reconcile", "--sweep", "--dry-run"], "no dry run"),
         (["tenants"], "Usage: d1fleet tenants"),
         ([], "Usage: d1fleet"),
     ],

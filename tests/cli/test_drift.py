@@ -1,0 +1,60 @@
+"""`d1fleet drift` and `d1fleet reconcile`: what drifted, and what was done about it."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.budget import Lane
+
+pytestmark = pytest.mark.workerd
+
+FIELDS = {
+    *("kind", "severity", "tenant_id", "database_id", "database_name", "binding"),
+    *("fingerprint", "repair", "state"),
+}
+
+
+def falsify(stack: Any, tenant_id: str) -> None:
+    """Change a tenant's row in the directory by SQL."""
+    directory_id = stack.parts.control.fleet.get().directory_id
+    d1 = stack.parts.outside.cloudflare().on(Lane.REPAIR).d1
+    d1.query(directory_id, "UPDATE tenant SET state = 'suspended' WHERE tenant_id = ?", [tenant_id])
+
+
+def stale(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is told of the directory: other tests leave databases behind that differ too."""
+    return [each for each in report["findings"] if each["kind"] == "directory_stale"]
+
+
+def test_the_policy_is_shown(stack: Any) -> None:
+    """Each kind, what is done about it, and when."""
+    rows = {row["kind"]: row for row in stack.run("drift", "--policy", "--json").data}
+    assert rows["database_orphan"]["policy"] == "auto"
+    assert rows["binding_wrong"]["when"] == "at first sight"
+    assert (rows["schema_drift"]["policy"], rows["schema_drift"]["when"]) == (
+        "alert",
+        "by a person",
+    )
+
+
+def test_a_dry_run_and_a_real_one(stack: Any) -> None:
+    """A dry run finds and changes nothing; a real one repairs, waits for that, and says so."""
+    stack.active("org_drift")
+    stack.fill()
+    falsify(stack, "org_drift")
+    for arguments in (("drift", "--now"), ("reconcile", "--dry-run")):
+        ran = stack.run(*arguments, "--json")
+        assert (ran.status, ran.data["dry_run"]) == (2, True)
+        [finding] = stale(ran.data)
+        assert set(finding) >= FIELDS
+        assert (finding["tenant_id"], finding["repair"]) == ("org_drift", "route")
+        assert finding["state"] == "open"
+    ran = stack.run("reconcile", "--json")
+    assert [each["state"] for each in stale(ran.data)] == ["resolved"]
+    left = [each for each in ran.data["findings"] if each["state"] != "resolved"]
+    assert ran.data["left"] == len(left)
+    assert ran.status == (2 if left else 0)
+    last = stack.run("drift", "--json")
+    assert (last.status, last.data) == (ran.status, ran.data)
+    assert "repaired" in stack.run("drift").stderr
+    assert stale(stack.run("reconcile", "--json").data) == []
