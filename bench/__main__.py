@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.backups import measure_backups
+from bench.drift import measure_drift
 from bench.fleet import run_fleet
 from bench.imports import measure_imports
 from bench.latency import Latency
@@ -28,7 +29,7 @@ from bench.signups import measure_cold, measure_refill, measure_warm
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 ON_FLEET: Final = ("cold", "refill", "warm", "leaving")
-PARTS: Final = (*ON_FLEET, "queries", "imports", "backups")
+PARTS: Final = (*ON_FLEET, "queries", "imports", "backups", "drift")
 WIDTH: Final = 160
 """Of the table where there is no terminal: a log, a pipe."""
 STYLES: Final = {"met": "green", "missed": "red", "none set": "dim", "not this run": "yellow"}
@@ -70,6 +71,9 @@ def _measure(
     if "backups" in wanted:
         console.print(f"dumping, loading and hashing a database of {scale.backup} MB")
         yield from measure_backups(scale.backup)
+    if "drift" in wanted:
+        console.print(f"comparing {scale.drift:,} tenants with their account")
+        yield from measure_drift(scale)
     if "queries" in wanted:
         console.print("querying in workerd")
         yield from measure_queries(scale)

@@ -13,7 +13,8 @@ class Scale:
     `cold`, `warm`: signups; beside each cold one runs the reference, beside warm ones it runs
     `warm_reference` times; `refill`: databases; `rounds` of `queries` and
     `lookup_rounds` of `lookups` in workerd; `imports`: processes of each function; `leaving`:
-    tenants that end; `backup`: the megabytes of the database that is dumped.
+    tenants that end; `backup`: the megabytes of the database that is dumped;
+    `drift`: tenants of the fleet that a pass compares.
     """
 
     cold: int
@@ -27,6 +28,7 @@ class Scale:
     imports: int
     leaving: int
     backup: int
+    drift: int
 
     @property
     def whole(self) -> bool:
@@ -46,6 +48,7 @@ FULL: Final = Scale(
     imports=9,
     leaving=3,
     backup=100,
+    drift=50_000,
 )
 QUICK: Final = Scale(
     cold=2,
@@ -59,4 +62,5 @@ QUICK: Final = Scale(
     imports=3,
     leaving=1,
     backup=10,
+    drift=2_000,
 )
