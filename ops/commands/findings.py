@@ -33,9 +33,7 @@ def findings() -> None:
 
 
 @command(findings, "list")
-@click.option(
-    "--all", "everything", is_flag=True, help="Also what ended within 90 days."
-)
+@click.option("--all", "everything", is_flag=True, help="Also what ended within 90 days.")
 @click.option("--kind", metavar="KIND", help="Only those of one kind.")
 def list_(run: Run, everything: bool, kind: str | None) -> int:
     """List what is not as it should be, the worst and oldest first.
