@@ -40,6 +40,8 @@ RARE = {
     # Never called: it makes S3 say that a key is not there.
     ("ProvisionFunction", "s3:ListBucket", "Bucket"),
     ("BackupFunction", "s3:ListBucket", "Bucket"),
+    # An alert that is no news, for what it speaks of stands already: its row is removed.
+    ("BindFunction", "dynamodb:DeleteItem", "Table"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
     # A pool Worker that is not what was published: Cloudflare is asked, with a permit.
