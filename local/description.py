@@ -58,7 +58,9 @@ def describe(
             "bucket": outputs["BucketName"],
         },
         "secrets": {
-            name: secret(name) for name in names if "/" in name and not name.endswith("-api-key")
+            name: secret(name)
+            for name in names
+            if name.startswith(("auth/", "billing/")) and not name.endswith("-api-key")
         },
     }
 

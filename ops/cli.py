@@ -8,6 +8,7 @@ from ops.commands.budget import add_budget
 from ops.commands.demo import add_demo
 from ops.commands.doctor import add_doctor
 from ops.commands.erase import add_erase
+from ops.commands.findings import findings
 from ops.commands.init import add_init
 from ops.commands.migrations import migrations
 from ops.commands.parked import add_parked
@@ -41,6 +42,7 @@ def main(
 
 
 main.add_command(breaker)
+main.add_command(findings)
 main.add_command(migrations)
 main.add_command(pool)
 main.add_command(tenants)

@@ -5,6 +5,7 @@ from typing import Any, Final
 from shared.aws.table import Item
 from shared.domain.backup import Backup, BackupStatus, Restore
 from shared.domain.database import Database
+from shared.domain.finding import Finding
 from shared.domain.subscription import Subscription
 from shared.domain.tenant import Tenant
 from shared.usecases.tenant_closeup import Closeup
@@ -13,6 +14,7 @@ __all__ = [
     "TENANT_COLUMNS",
     "backup_row",
     "closeup_row",
+    "finding_row",
     "restore_row",
     "subscription_row",
     "tenant_row",
@@ -112,6 +114,31 @@ def restore_row(restore: Restore, database: Database | None) -> dict[str, Any]:
         "database_id": database.database_id if database else None,
         "created_at": restore.created_at,
         "updated_at": restore.updated_at,
+    }
+
+
+def finding_row(finding: Finding) -> dict[str, Any]:
+    """Return what scripts see of a finding."""
+    return {
+        "kind": finding.kind,
+        "severity": str(finding.severity),
+        "tenant_id": finding.tenant_id,
+        "database_id": finding.database_id,
+        "database_name": finding.database_name,
+        "binding": finding.binding,
+        "fingerprint": finding.fingerprint,
+        "repair": finding.repair or None,
+        "state": str(finding.state),
+        "subject": finding.subject,
+        "summary": finding.summary,
+        "evidence": finding.evidence,
+        "sightings": finding.sightings,
+        "first_seen": finding.first_seen,
+        "last_seen": finding.last_seen,
+        "last_notified": finding.last_notified,
+        "acked_at": finding.acked_at,
+        "resolved_at": finding.resolved_at,
+        "resolved_why": finding.resolved_why,
     }
 
 

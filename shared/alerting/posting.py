@@ -13,7 +13,8 @@ from shared.errors import OutcomeUnknown, Permanent, Transient
 
 __all__ = ["Answer", "Poster", "Refused", "Url"]
 
-_TIMEOUT: Final = httpx.Timeout(5, connect=3)
+_PATIENCE: Final = 5.0
+_CONNECT: Final = 3.0
 _MOST_READ: Final = 8192
 _LONGEST_WAIT: Final = 3600.0
 _LATER: Final = frozenset({408, 425, 429})
@@ -32,12 +33,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Poster:
-    """Post to public https addresses; with `allow_private` to any, and by http too."""
+    """Post to public https addresses; with `allow_private` to any, and by http too.
+
+    `patience` is how many seconds an answer may take.
+    """
 
     http: httpx.Client
     clock: Callable[[], datetime]
     allow_private: bool = False
     resolve: Resolve = resolve
+    patience: float = _PATIENCE
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post a body and return a 2xx answer.
@@ -83,7 +88,7 @@ class Poster:
             headers={**headers, "Host": target.netloc.decode("ascii")},
             # The certificate must be the name's, though the connection goes to the address.
             extensions={"sni_hostname": target.host},
-            timeout=_TIMEOUT,
+            timeout=httpx.Timeout(self.patience, connect=_CONNECT),
         )
         try:
             response = self.http.send(request, stream=True, follow_redirects=False)

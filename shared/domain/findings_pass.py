@@ -14,6 +14,7 @@ from shared.domain.finding import (
     STORM,
     STORM_WITHIN,
     Finding,
+    FindingState,
     News,
     Sighting,
     Step,
@@ -122,11 +123,14 @@ def _storm(kind: str, kept: Findings, changes: Sequence[Kept], now: datetime) ->
         return
     step = see(summary, storm_of(kind, members), now)
     news = step.news
+    if news is News.REMINDER and all(one.state is FindingState.ACKED for one in members):
+        news = None
     if news is None and summary is not None and not _lately(summary, now):
         # Only ten at once join, so these are news, unless they are still the same burst.
         joined = any(change.summarised for change in changes)
         news = News.WORSE if joined or len(members) > summary.members else None
-    if news is None and summary is not None and stands and summary.members == len(members):
+    # Who joined the burst is not counted before it is told: it would never be news again.
+    if news is None and summary is not None and stands and summary.members <= len(members):
         return
     after = step.finding.model_copy(update={"members": len(members)})
     yield Kept(summary, after if news is None else after.notified(now), news)

@@ -155,7 +155,8 @@ class KeepFindings:
 def _writes(change: Kept, now: datetime) -> Iterator[Write]:
     yield finding_put(change.before, change.after)
     if change.news is not None:
-        failing = change.after.kind == CHANNEL_FAILING
+        # Not to the channel that fails; only the reminder is, to see whether it works again.
+        failing = change.after.kind == CHANNEL_FAILING and change.news is not News.REMINDER
         not_to = {change.after.subject} if failing else set()
         yield news_put(now, change.after, change.news, not_to=not_to)
 

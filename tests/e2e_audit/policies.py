@@ -43,6 +43,8 @@ RARE = {
     ("ReconcileFunction", "s3:ListBucket", "Bucket"),
     # A pass that goes on in the next invocation, or whose repairs are seen to.
     ("ReconcileFunction", "s3:GetObject", "Bucket"),
+    # An alert that is no news, for what it speaks of stands already: its row is removed.
+    ("BindFunction", "dynamodb:DeleteItem", "Table"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
     # A pool Worker that is not what was published: Cloudflare is asked, with a permit.

@@ -49,6 +49,10 @@ SECRETS: Mapping[str, str] = {
     "billing/stripe-api-key": "Canary-StripeKey_6Jb1Tn8Xr3Fz",
     "billing/paddle-api-key": "Canary-PaddleKey_9Ls4Vh2Kd7Qm",
     "billing/polar-api-key": "Canary-PolarKey_5Cw8Pg1Nz6Ry",
+    # The path of the URL: where it leads to is known only once somebody listens there.
+    "alerts/slack-url": "/services/Canary-Slack_4Tz7Bq2Wn9Jf",
+    "alerts/pagerduty-key": "CanaryPagerDuty8Hd3Kv6Rx1Lm5Gs0q",
+    "alerts/webhook-secret": whsec("alerts"),
 }
 AUTH0_EVENT = {
     "specversion": "1.0",

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from standardwebhooks import Webhook
 
 from tests.e2e_audit.places import files, places
 from tests.e2e_audit.policies import allowed, by_lambda, matches, physical_names, rare, recorded
 from tests.e2e_audit.story import SECRETS, Story
 from tests.support.canaries import Canaries
 from tests.support.proxy import Proxy
+from tests.support.receiver import Receiver
 from tests.support.running import Running
 from tests.support.stacks import behind_proxy
 
@@ -37,11 +39,29 @@ def sent() -> Sent:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, sent: Sent) -> Iterator[Story]:
+def receiver() -> Iterator[Receiver]:
+    """Listen for alerts, as Slack, PagerDuty and a webhook's receiver."""
+    found = Receiver()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def story(
+    tmp_path_factory: pytest.TempPathFactory, sent: Sent, receiver: Receiver
+) -> Iterator[Story]:
     """Tell the whole story once, and leave the stack as it is then."""
     proxy = Proxy(tap=lambda where, body: sent.append((where, body)))
     folder = tmp_path_factory.mktemp("stack")
-    with behind_proxy(folder, proxy, SETTINGS, secrets=SECRETS) as stack:
+    settings = {
+        **SETTINGS,
+        "ALERT_ALLOW_PRIVATE": "true",
+        "ALERT_PAGERDUTY_URL": receiver.url("/pagerduty"),
+        "ALERT_WEBHOOK_URL": receiver.url("/webhook"),
+    }
+    name = "alerts/slack-url"
+    secrets = {**SECRETS, name: receiver.url(SECRETS[name])}
+    with behind_proxy(folder, proxy, settings, secrets=secrets) as stack:
         running = Running(stack)
         told = Story(stack, running, proxy)
         told()
@@ -63,6 +83,17 @@ def test_no_secret_is_left_anywhere(story: Story, sent: Sent) -> None:
     assert CANARIES.find_all(kept) == []
 
 
+def test_every_channel_hears_of_what_happened(story: Story, receiver: Receiver) -> None:
+    """Through the functions, the secrets and the settings as `up` is given them."""
+    for path in (SECRETS["alerts/slack-url"], "/pagerduty", "/webhook"):
+        posted = receiver.at(path)
+        assert posted, path
+        assert all(b"[FIRING]" in each.body or b"[RESOLVED]" in each.body for each in posted)
+    judge = Webhook(SECRETS["alerts/webhook-secret"])
+    for each in receiver.at("/webhook"):
+        judge.verify(each.body, dict(each.headers))
+
+
 def test_secrets_are_found_where_they_belong(story: Story) -> None:
     """The search is not blind: it finds each in what `up` hands to clients, or Cloudflare keeps."""
     belong = [
@@ -70,7 +101,8 @@ def test_secrets_are_found_where_they_belong(story: Story) -> None:
         for path in (story.stack.stack_file, *(story.stack.folder / "cloudflare").rglob("*"))
         if path.is_file()
     ]
-    inside = {name for name in SECRETS if name.endswith("-api-key")}  # for the functions alone
+    # for the functions alone
+    inside = {name for name in SECRETS if name.endswith("-api-key") or name.startswith("alerts/")}
     assert {name for name, _ in CANARIES.find_all(belong)} == set(SECRETS) - inside
     assert story.stack.stack_file.stat().st_mode & 0o077 == 0
 

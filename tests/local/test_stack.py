@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -13,6 +14,8 @@ from local.aws.deploy import client
 from local.functions.lambda_service import Counts
 from local.stack import Stack, StackFailed
 from local.status import Look, Watcher, picture
+
+SLACK = "http://127.0.0.1:9/services/of-the-test"
 
 pytestmark = [pytest.mark.stack, pytest.mark.workerd]
 
@@ -23,7 +26,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     told: list[str] = []
     secrets = {"auth/standard": "whsec_dGhlIHRlc3QncyBvd24gc2VjcmV0"}
     folder = tmp_path_factory.mktemp("stack")
-    with Stack(folder, {"POOL_TARGET": "1"}, secrets=secrets, tell=told.append) as running:
+    settings = {"POOL_TARGET": "1", "ALERT_SLACK_URL": SLACK}
+    with Stack(folder, settings, secrets=secrets, tell=told.append) as running:
         assert any("webhooks enter at" in line for line in told)
         yield running
 
@@ -60,6 +64,19 @@ def test_given_secrets_are_used(stack: Stack) -> None:
     assert stored == stack.description["secrets"]["auth/standard"]
     assert stored == "whsec_dGhlIHRlc3QncyBvd24gc2VjcmV0"
     api.close()
+
+
+def test_a_channel_given_as_a_setting_is_a_secret(stack: Stack) -> None:
+    """It is in Secrets Manager, and neither in stack.json nor in a function's environment."""
+    api = client("secretsmanager", stack.description["aws"]["endpoint_url"])
+    assert api.get_secret_value(SecretId="local/alerts/slack-url")["SecretString"] == SLACK
+    with pytest.raises(api.exceptions.ResourceNotFoundException):
+        api.get_secret_value(SecretId="local/alerts/pagerduty-key")
+    api.close()
+    assert SLACK not in stack.stack_file.read_text()
+    for name in stack.functions.values():
+        environments = [psutil.Process(pid).environ() for pid in stack.service.pids(name)]
+        assert SLACK not in str(environments)
 
 
 def test_the_status_shows_what_goes_on(stack: Stack, eventually: Callable[..., None]) -> None:
