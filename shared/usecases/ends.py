@@ -8,7 +8,7 @@ reason still does. Kinds that are not here are points in time: nothing ends them
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from shared.domain.backup import BackupStatus
+from shared.domain.backup import Backup, BackupStatus
 from shared.domain.database import DatabaseStatus
 from shared.domain.finding import Finding
 from shared.domain.tenant import TenantStatus
@@ -16,7 +16,7 @@ from shared.usecases.context import Control
 
 __all__ = ["LASTING", "SEEN_BY_PASSES", "ends"]
 
-Stands = Callable[[Control, str], bool]
+Stands = Callable[[Control, Finding], bool]
 
 
 def ends(control: Control, findings: Iterable[Finding]) -> dict[str, str]:
@@ -24,60 +24,76 @@ def ends(control: Control, findings: Iterable[Finding]) -> dict[str, str]:
     over = {}
     for finding in findings:
         stands = _STANDS.get(finding.kind)
-        if stands is not None and not stands(control, finding.subject):
+        if stands is not None and not stands(control, finding):
             over[finding.fingerprint] = "its reason is gone"
     return over
 
 
-def _tenant_failed(control: Control, tenant_id: str) -> bool:
-    tenant = control.state.tenant(tenant_id)
+def _tenant_failed(control: Control, finding: Finding) -> bool:
+    tenant = control.state.tenant(finding.subject)
     return tenant is not None and tenant.status is TenantStatus.FAILED
 
 
-def _tenant_held_up(control: Control, subject: str) -> bool:
-    tenant_id, _, what = subject.rpartition("/")
+def _tenant_held_up(control: Control, finding: Finding) -> bool:
+    tenant_id, _, what = finding.subject.rpartition("/")
     tenant = control.state.tenant(tenant_id)
     return tenant is not None and (tenant.held_up or "").startswith(f"{what}: ")
 
 
-def _database_held_up(control: Control, subject: str) -> bool:
-    ulid, _, what = subject.partition("/")
+def _database_held_up(control: Control, finding: Finding) -> bool:
+    ulid, _, what = finding.subject.partition("/")
     database = control.state.database(ulid)
-    if database is None:
+    # What was deleted after all keeps the reason for which that took longer.
+    if database is None or database.status is DatabaseStatus.DELETED:
         return False
     # What is set aside has its reason in other words: it stands until somebody takes it back.
     aside = database.status is DatabaseStatus.QUARANTINED
     return aside or (database.reason or "").startswith(f"{what}: ")
 
 
-def _pool_blocked(control: Control, class_: str) -> bool:
-    return control.pools.blocked(class_) is not None
+def _pool_blocked(control: Control, finding: Finding) -> bool:
+    return control.pools.blocked(finding.subject) is not None
 
 
-def _breaker_open(control: Control, _subject: str) -> bool:
+def _breaker_open(control: Control, _finding: Finding) -> bool:
     return control.breaker.read().reason is not None
 
 
-def _backup_refused(control: Control, ulid: str) -> bool:
-    database = control.state.database(ulid)
+def _backup_refused(control: Control, finding: Finding) -> bool:
+    database = control.state.database(finding.subject)
     if database is None or database.status is DatabaseStatus.DELETED or database.owner is None:
         return False
-    of_it = (b for b in control.state.backups_of(database.owner) if b.database_ulid == ulid)
-    newest = next(of_it, None)
+    backups = control.state.backups_of(database.owner)
+    newest = next((each for each in backups if each.database_ulid == database.ulid), None)
+    if newest is None or not _is_wanted(control, newest):
+        return False
     # One that is made again may be refused again: that it is wanted ends nothing.
-    return newest is not None and newest.status in {BackupStatus.REFUSED, BackupStatus.WANTED}
+    return newest.status in {BackupStatus.REFUSED, BackupStatus.WANTED}
+
+
+def _is_wanted(control: Control, backup: Backup) -> bool:
+    """Say whether the closing that asked for a backup still waits for it."""
+    if backup.closing_id is None:
+        return True
+    tenant = control.state.tenant(backup.tenant_id)
+    if tenant is None or tenant.closing_id != backup.closing_id:
+        return False
+    return not (tenant.without_backup or tenant.past_no_return)
 
 
 def _worker(kind: str) -> Stands:
-    def stands(control: Control, script: str) -> bool:
-        worker = control.state.worker(script)
+    def stands(control: Control, finding: Finding) -> bool:
+        worker = control.state.worker(finding.subject)
         return worker is not None and (worker.reason or "").startswith(kind)
 
     return stands
 
 
-def _not_live(control: Control, script: str) -> bool:
-    worker = control.state.worker(script)
+def _not_live(control: Control, finding: Finding) -> bool:
+    if finding.evidence:
+        # A look at the running Worker saw it, whatever the table says: another look ends it.
+        return True
+    worker = control.state.worker(finding.subject)
     return worker is not None and worker.live_generation != worker.published_generation
 
 
