@@ -105,7 +105,6 @@ _STANDS: Final[Mapping[str, Stands]] = {
     "breaker_open": _breaker_open,
     "backup_refused": _backup_refused,
     "shard_refused": _worker("shard_refused"),
-    "shard_rollout": _worker("shard_rollout"),
     "generation_not_live": _not_live,
 }
 
