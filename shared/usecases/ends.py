@@ -2,7 +2,8 @@
 
 An alert is made where something happens; its end is often nowhere in particular (a tenant that
 failed is retried, closed, erased). So the sweep asks, for each finding that stands, whether its
-reason still does. Kinds that are not here are points in time: nothing ends them.
+reason still does; of what passes see it asks so of pool Workers, which are mended long before the
+next pass. Kinds that are not here are points in time: nothing ends them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from shared.domain.backup import Backup, BackupStatus
 from shared.domain.database import DatabaseStatus
 from shared.domain.finding import Finding
 from shared.domain.tenant import TenantStatus
+from shared.domain.worker_watch import Trouble
 from shared.usecases.context import Control
 
 __all__ = ["LASTING", "SEEN_BY_PASSES", "ends"]
@@ -91,13 +93,26 @@ def _worker(kind: str) -> Stands:
 
 def _not_live(control: Control, finding: Finding) -> bool:
     if finding.evidence:
-        # A look at the running Worker saw it, whatever the table says: another look ends it.
-        return True
+        return _troubled(control, finding)
     worker = control.state.worker(finding.subject)
     return worker is not None and worker.live_generation != worker.published_generation
 
 
-_STANDS: Final[Mapping[str, Stands]] = {
+def _troubled(control: Control, finding: Finding) -> bool:
+    """Say whether a running Worker may still be as a look at it saw it.
+
+    The table believed it was live all along, so that what it says proves nothing: only a later
+    generation that was seen live does, or a later look.
+    """
+    worker = control.state.worker(finding.subject)
+    if worker is None:
+        return False
+    published = finding.evidence.get("published")
+    later = isinstance(published, int) and worker.published_generation > published
+    return not (later and worker.live_generation == worker.published_generation)
+
+
+_ALERTED: Final[Mapping[str, Stands]] = {
     "tenant_failed": _tenant_failed,
     "tenant_held_up": _tenant_held_up,
     "database_held_up": _database_held_up,
@@ -108,7 +123,12 @@ _STANDS: Final[Mapping[str, Stands]] = {
     "generation_not_live": _not_live,
 }
 
-LASTING: Final = frozenset(_STANDS) | {"database_missing"}
+_STANDS: Final[Mapping[str, Stands]] = {
+    **{str(trouble): _troubled for trouble in Trouble},
+    **_ALERTED,
+}
+
+LASTING: Final = frozenset(_ALERTED) | {"database_missing"}
 """Kinds of alerts that become findings. The nightly pass sees the end of `database_missing`."""
 
 SEEN_BY_PASSES: Final = frozenset({"database_missing", "generation_not_live"})

@@ -13,7 +13,8 @@ from shared.domain.finding import Severity, Sighting
 from shared.domain.lifecycle import Record
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Role, Worker
-from shared.usecases.ends import LASTING, ends
+from shared.domain.worker_watch import Trouble
+from shared.usecases.ends import LASTING
 from shared.usecases.tell import Tell
 from tests.alerting.conftest import NOW, Desk
 
@@ -197,22 +198,28 @@ def test_a_generation_is_live_when_the_running_worker_serves_it(desk: Desk, stil
     assert not still("generation_not_live", SHARD)
 
 
-def test_what_a_look_at_the_running_worker_saw_only_a_look_ends(desk: Desk, still: Still) -> None:
+@pytest.mark.parametrize("trouble", list(Trouble))
+def test_what_a_look_at_a_worker_saw_is_over_when_a_later_generation_is_live(
+    desk: Desk, still: Still, trouble: Trouble
+) -> None:
     """The table says that it is live, and was wrong: it would be told and ended with each sweep."""
-    put(desk, worker(published_generation=4, live_generation=4))
     seen = Sighting(
-        "generation_not_live",
+        str(trouble),
         SHARD,
         Severity.WARNING,
-        f"{SHARD} does not serve the bindings that were published",
-        evidence={"script": SHARD, "published": 4},
+        f"{SHARD} is not as it was published",
+        evidence={"script": SHARD, "published": 4, "why": "it serves generation 3, not 4"},
     )
+    put(desk, worker(published_generation=4, live_generation=4))
     for _ in range(3):
         desk.keep([seen], compared=(), trace="t")
-        assert still("generation_not_live", SHARD)
-    assert desk.pager.said == ["[FIRING] generation_not_live"]
-    desk.keep((), compared={"generation_not_live"}, trace="t")
-    assert not ends(desk.control, desk.keep.standing())
+        assert still(str(trouble), SHARD)
+    put(desk, worker(published_generation=5, live_generation=4))
+    assert still(str(trouble), SHARD)
+    assert desk.pager.said == [f"[FIRING] {trouble}"]
+    put(desk, worker(published_generation=5, live_generation=5))
+    assert not still(str(trouble), SHARD)
+    assert desk.pager.said == [f"[FIRING] {trouble}", f"[RESOLVED] {trouble}"]
 
 
 def test_an_open_breaker_is_over_when_somebody_closed_it(desk: Desk, still: Still) -> None:
