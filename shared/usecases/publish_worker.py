@@ -306,7 +306,9 @@ class PublishWorker:
             return None
         if served.generation < worker.published_generation:
             return None
-        after = worker.changed(self.control.now(), live_generation=worker.published_generation)
+        # What was in its way is not: what stays written there would be told of for ever.
+        live = worker.published_generation
+        after = worker.changed(self.control.now(), live_generation=live, reason=None)
         self.control.state.commit(Change(worker, after))
         log.info("%s serves generation %d", worker.script, served.generation)
         return after

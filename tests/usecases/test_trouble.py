@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from local.cloudflare import Emulator
+from shared.aws.items import Change
 from shared.domain.budget import Lane
 from shared.domain.database import DatabaseStatus
 from shared.domain.messages import Message
@@ -249,3 +250,22 @@ def test_the_router_is_never_rewritten_by_a_shard(world: World) -> None:
     assert before is not None
     assert after is not None
     assert after.generation == before.generation
+
+
+def test_a_worker_that_is_seen_live_has_nothing_in_its_way(world: World) -> None:
+    """What kept it from being asked was mended without another publish: the alert of it ends."""
+    fill_pool(world)
+    control, script = world.control, shard(world)
+    worker = control.state.worker(script)
+    assert worker is not None
+    held_up = worker.changed(
+        control.now(),
+        live_generation=worker.published_generation - 1,
+        reason="shard_refused BadRouterAddress: the router has no address",
+    )
+    control.state.commit(Change(worker, held_up))
+    world.deliver("bind", Message(kind="shard", id=script, trace="t"))
+    live = control.state.worker(script)
+    assert live is not None
+    assert live.live_generation == live.published_generation == worker.published_generation
+    assert live.reason is None
