@@ -9,7 +9,7 @@ import httpx
 from botocore.config import Config
 
 from shared.alerting.pagerduty import PagerDuty
-from shared.alerting.posting import Poster
+from shared.alerting.posting import Poster, open_client
 from shared.alerting.slack import Slack
 from shared.alerting.webhook import Webhook
 from shared.aws.budget import DynamoBudget
@@ -67,11 +67,7 @@ def build_outside(settings: Settings, control: Control, secrets: SecretStore) ->
 
     @cache
     def poster() -> Poster:
-        return Poster(
-            httpx.Client(limits=_LIMITS, trust_env=False),
-            clock=control.now,
-            allow_private=settings.alert_allow_private,
-        )
+        return Poster(open_client(), clock=control.now, allow_private=settings.alert_allow_private)
 
     def channels() -> tuple[Channel, ...]:
         # Asked each time: a secret that is put into its place works without a deployment.
