@@ -21,6 +21,7 @@ from shared.cloudflare.client import CloudflareClient
 from shared.domain.alert import Channel
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
+from shared.errors import ControlPlaneError
 from shared.router.client import RouterClient
 from shared.settings import Settings
 from shared.usecases.context import Control
@@ -92,9 +93,9 @@ def _chosen_channels(
     poster: Callable[[], Poster],
 ) -> Iterator[Channel]:
     """Yield the channels that an operator chose."""
-    if secrets.get(SLACK_URL):
+    if _may_be_there(secrets, SLACK_URL):
         yield Slack(poster(), lambda: secrets.get_text(SLACK_URL))
-    if secrets.get(PAGERDUTY_KEY):
+    if _may_be_there(secrets, PAGERDUTY_KEY):
         yield PagerDuty(
             poster(),
             settings.alert_pagerduty_url,
@@ -104,6 +105,17 @@ def _chosen_channels(
     if settings.alert_webhook_url:
         url = settings.alert_webhook_url
         yield Webhook(poster(), url, lambda: secrets.get_text(WEBHOOK_SECRET), control.now)
+
+
+def _may_be_there(secrets: SecretStore, name: str) -> bool:
+    """Say whether a secret has a value, or nobody can tell.
+
+    Then the channel says so itself, as what keeps alerts from it: the others go on meanwhile.
+    """
+    try:
+        return bool(secrets.get(name))
+    except ControlPlaneError:
+        return True
 
 
 def build_billing_api(settings: Settings, control: Control, secrets: SecretStore) -> BillingApi:
