@@ -9,7 +9,7 @@ import httpx
 from botocore.config import Config
 
 from shared.alerting.pagerduty import PagerDuty
-from shared.alerting.posting import Poster
+from shared.alerting.posting import Poster, open_client
 from shared.alerting.slack import Slack
 from shared.alerting.webhook import Webhook
 from shared.aws.budget import DynamoBudget
@@ -23,6 +23,7 @@ from shared.cloudflare.client import CloudflareClient
 from shared.domain.alert import Channel
 from shared.domain.budget import BudgetLimits
 from shared.domain.names import router_script
+from shared.errors import ControlPlaneError
 from shared.router.client import RouterClient
 from shared.settings import Settings
 from shared.usecases.after_sweep import AfterSweep
@@ -73,11 +74,7 @@ def build_outside(settings: Settings, control: Control, secrets: SecretStore) ->
 
     @cache
     def poster() -> Poster:
-        return Poster(
-            httpx.Client(limits=_LIMITS, trust_env=False),
-            clock=control.now,
-            allow_private=settings.alert_allow_private,
-        )
+        return Poster(open_client(), clock=control.now, allow_private=settings.alert_allow_private)
 
     def channels() -> tuple[Channel, ...]:
         # Asked each time: a secret that is put into its place works without a deployment.
@@ -102,9 +99,9 @@ def _chosen_channels(
     poster: Callable[[], Poster],
 ) -> Iterator[Channel]:
     """Yield the channels that an operator chose."""
-    if secrets.get(SLACK_URL):
+    if _may_be_there(secrets, SLACK_URL):
         yield Slack(poster(), lambda: secrets.get_text(SLACK_URL))
-    if secrets.get(PAGERDUTY_KEY):
+    if _may_be_there(secrets, PAGERDUTY_KEY):
         yield PagerDuty(
             poster(),
             settings.alert_pagerduty_url,
@@ -134,6 +131,17 @@ def build_reconciling(settings: Settings, control: Control, outside: Outside) ->
         Reconcile(control, outside, findings, runs, depths),
         SettleRepairs(control, outside, findings, runs, depths),
     )
+
+
+def _may_be_there(secrets: SecretStore, name: str) -> bool:
+    """Say whether a secret has a value, or nobody can tell.
+
+    Then the channel says so itself, as what keeps alerts from it: the others go on meanwhile.
+    """
+    try:
+        return bool(secrets.get(name))
+    except ControlPlaneError:
+        return True
 
 
 def build_billing_api(settings: Settings, control: Control, secrets: SecretStore) -> BillingApi:

@@ -2,6 +2,7 @@
 
 import email.utils
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -9,18 +10,30 @@ from typing import Final
 import httpx
 
 from shared.alerting.addresses import Resolve, public_addresses, resolve
+from shared.alerting.deadline import Deadline
 from shared.errors import OutcomeUnknown, Permanent, Transient
 
-__all__ = ["Answer", "Poster", "Refused", "Url"]
+__all__ = ["Answer", "Poster", "Refused", "Url", "open_client"]
 
 _PATIENCE: Final = 5.0
 _CONNECT: Final = 3.0
+_MOST_TRIED: Final = 3
 _MOST_READ: Final = 8192
 _LONGEST_WAIT: Final = 3600.0
 _LATER: Final = frozenset({408, 425, 429})
 
 Url = Callable[[], str]
 """What gives a URL when it is needed: it may be a secret."""
+
+
+def open_client() -> httpx.Client:
+    """Return what a `Poster` posts with: no proxy, and a connection of its own for each post.
+
+    A kept one is found by its address alone, whichever name it was proven to be of; and it breaks
+    while the function is frozen, and then nobody knows whether the alert arrived.
+    """
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=0)
+    return httpx.Client(limits=limits, trust_env=False)
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Answer:
 class Poster:
     """Post to public https addresses; with `allow_private` to any, and by http too.
 
-    `patience` is how many seconds an answer may take.
+    `patience` is how many seconds one address has, all in all.
     """
 
     http: httpx.Client
@@ -57,9 +70,9 @@ class Poster:
         target = self._parsed(url)
         port = target.port or {"https": 443, "http": 80}[target.scheme]
         addresses = public_addresses(
-            target.host, port, allow_private=self.allow_private, resolve=self.resolve
+            _host(target), port, allow_private=self.allow_private, resolve=self.resolve
         )
-        *others, last = addresses
+        *others, last = addresses[:_MOST_TRIED]
         for address in others:
             try:
                 return self._post(target, address, body, headers)
@@ -81,26 +94,35 @@ class Poster:
     def _post(
         self, target: httpx.URL, address: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer:
+        deadline = Deadline(self.patience)
         request = self.http.build_request(
             "POST",
             target.copy_with(host=address),
             content=body,
-            headers={**headers, "Host": target.netloc.decode("ascii")},
+            headers={
+                **headers,
+                "Host": target.netloc.decode("ascii"),
+                # A few bytes of a compressed answer could fill the memory.
+                "Accept-Encoding": "identity",
+            },
             # The certificate must be the name's, though the connection goes to the address.
-            extensions={"sni_hostname": target.host},
+            extensions={"sni_hostname": _host(target), "trace": deadline.watch},
             timeout=httpx.Timeout(self.patience, connect=_CONNECT),
         )
         try:
-            response = self.http.send(request, stream=True, follow_redirects=False)
-            try:
-                text = _beginning(response)
-            finally:
-                response.close()
+            with deadline:
+                response = self.http.send(request, stream=True, follow_redirects=False)
+                try:
+                    text = _beginning(response)
+                finally:
+                    response.close()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _NotReached(f"it can't be reached: {type(error).__name__}") from None
         except httpx.HTTPError as error:
             # No chain: it would quote the request, and its URL may be the secret.
-            raise OutcomeUnknown(f"it gave no answer: {type(error).__name__}") from None
+            late = deadline.over or isinstance(error, httpx.TimeoutException)
+            why = " in time" if late else f": {type(error).__name__}"
+            raise OutcomeUnknown(f"it gave no answer{why}") from None
         return self._judged(response, text)
 
     def _judged(self, response: httpx.Response, text: str) -> Answer:
@@ -128,12 +150,19 @@ class Refused(Permanent):
         self.text = text
 
 
+def _host(target: httpx.URL) -> str:
+    """Return the host as it is asked for: other spellings of it may resolve to another."""
+    return target.raw_host.decode("ascii")
+
+
 def _beginning(response: httpx.Response) -> str:
     read = b""
-    for piece in response.iter_bytes():
-        read += piece
-        if len(read) >= _MOST_READ:
-            break
+    # The status is the answer: that the rest does not come takes nothing back.
+    with suppress(httpx.HTTPError):
+        for piece in response.iter_raw():
+            read += piece
+            if len(read) >= _MOST_READ:
+                break
     return read[:_MOST_READ].decode("utf-8", "replace")
 
 

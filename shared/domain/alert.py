@@ -49,7 +49,8 @@ class Alert:
             severity=Severity(facts["severity"]),
             resolved=facts.get("state") == "resolved",
             fingerprint=facts["fingerprint"],
-            summary=facts["summary"],
+            # Nobody takes an empty message, and a row that can't be sent would never end.
+            summary=facts.get("summary", facts["kind"]),
             at=datetime.fromisoformat(facts["at"]),
             facts=facts,
         )

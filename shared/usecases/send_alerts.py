@@ -34,7 +34,8 @@ log = logging.getLogger("d1fleet")
 class SendAlerts:
     """Send rows of the outbox, one run long; afterwards `failing` has channels and reasons.
 
-    `whole`: `channels` are all that there are, so that a row which all of them had is removed.
+    `whole`: `channels` are all that there are, so that a row which all of them had is removed. Rows
+    come oldest first: what a channel could not be told keeps it from hearing what became of that.
     """
 
     control: Control
@@ -45,6 +46,7 @@ class SendAlerts:
     working: set[str] = field(default_factory=set)
     _failures: Counter[str] = field(default_factory=Counter)
     _closed: dict[str, bool] = field(default_factory=dict)
+    _behind: set[tuple[str, str]] = field(default_factory=set)
 
     def __call__(self, row: Item) -> None:
         """Send one row that `enter` let pass to every channel that did not have it yet.
@@ -63,21 +65,26 @@ class SendAlerts:
         self._closed.update(dict.fromkeys(self.failing, True))
 
     def claim(self, row: Item) -> Item | None:
-        """Take a row for oneself; None if somebody else is at it or was."""
+        """Take a row for oneself; None if somebody else is at it or was, or nobody can be asked."""
         now = self.control.now()
-        if str(row.get("busy_until", "")) > iso(now):
-            return None
-        if not self._left(row):
+        left = self._left(row)
+        if not left:
             return row
-        try:
-            return self.control.outbox.keep(row, busy_until=busy_until(now))
-        except Conflict:
-            return None
+        if str(row.get("busy_until", "")) <= iso(now) and any(
+            self._may_ask(channel.name, row, now) for channel in left
+        ):
+            try:
+                return self.control.outbox.keep(row, busy_until=busy_until(now))
+            except Conflict:
+                log.info("an alert is sent by somebody else", extra={"id": str(row["sk"])})
+        self._behind.update(_ways(left, row))
+        return None
 
     def _send(self, row: Item, now: datetime) -> None:
         alert = Alert.of(row["detail"])
         for channel in self._left(row):
-            if self._is_closed(channel.name, now):
+            if not self._may_ask(channel.name, row, now):
+                self._behind.update(_ways([channel], row))
                 continue
             ended = self._try(channel, alert, now)
             if ended is None and self._too_old(row, alert, now):
@@ -86,6 +93,8 @@ class SendAlerts:
             if ended is not None:
                 through = {**row.get("through", {}), channel.name: ended}
                 row = self.control.outbox.keep(row, through=through)
+            else:
+                self._behind.update(_ways([channel], row))
         if self.whole and not self._left(row):
             self.control.outbox.remove(row)
             self.sent += 1
@@ -120,6 +129,15 @@ class SendAlerts:
         self.working.add(channel.name)
         return "taken"
 
+    def _may_ask(self, name: str, row: Item, now: datetime) -> bool:
+        """Say whether a channel can be asked to take an alert.
+
+        Not as long as an earlier one of the same thing waits for it: told of its end first and of
+        its beginning then, whoever counts what burns would count it for ever.
+        """
+        way = (name, str(row["detail"]["fingerprint"]))
+        return way not in self._behind and not self._is_closed(name, now)
+
     def _is_closed(self, name: str, now: datetime) -> bool:
         if self._failures[name] >= FAILURES:
             return True
@@ -133,3 +151,8 @@ class SendAlerts:
         """Say whether a channel failed for so long that others, who took it, must do."""
         took = "taken" in row.get("through", {}).values()
         return took and now - alert.at > GIVEN_UP
+
+
+def _ways(channels: Sequence[Channel], row: Item) -> set[tuple[str, str]]:
+    """Return what each channel has to hear of first, by channel and fingerprint."""
+    return {(channel.name, str(row["detail"]["fingerprint"])) for channel in channels}

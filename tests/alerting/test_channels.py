@@ -284,3 +284,10 @@ def test_a_receiver_that_refuses_is_named_by_its_setting(
     with pytest.raises(Permanent, match="ALERT_WEBHOOK_URL") as caught:
         webhook.send(FULL)
     assert "strange" not in caught.value.reason
+
+
+def test_an_alert_without_a_text_is_told_by_its_kind(receiver: Receiver, slack: Slack) -> None:
+    """A reason may be empty; a row that no channel can be given would stay for ever."""
+    slack.send(alert(summary=""))
+    message = SlackMessage.model_validate_json(receiver.posted[0].body)
+    assert message.text.startswith("[FIRING] binding_missing: binding_missing")

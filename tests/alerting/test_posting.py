@@ -196,7 +196,7 @@ def test_no_answer_leaves_open_whether_it_was_taken(
 ) -> None:
     """It was sent: it may come twice, under one id."""
     receiver.answers["/"] = [Answer(hang=True)]
-    with pytest.raises(OutcomeUnknown, match="no answer: ReadTimeout"):
+    with pytest.raises(OutcomeUnknown, match="no answer in time"):
         make_poster(patience=0.2).post(receiver.url(), b"", {})
     assert len(receiver.posted) == 1
 
