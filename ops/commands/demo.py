@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_demo"]
 
-IN_SECONDS: Final = {"GRACE_PERIOD": "PT3S", "ACCESS_SETTLE": "PT1S"}
-"""What takes days and minutes elsewhere."""
+SETTINGS: Final = {
+    # What takes days and minutes elsewhere.
+    "GRACE_PERIOD": "PT3S",
+    "ACCESS_SETTLE": "PT1S",
+    "PUBLISH_SETTLE": "PT1S",
+    # Small, so that there are two shards: one is deployed over while the other serves.
+    "SHARD_CAPACITY": "5",
+}
 
 
 def add_demo(group: click.Group) -> None:
@@ -34,7 +40,7 @@ def add_demo(group: click.Group) -> None:
 
 
 def demo(*, as_json: bool) -> int:
-    """Watch signed signups become live tenants, leave, and come back, all on this machine.
+    """Watch tenants sign up, leave and come back, and meddling mended, all on this machine.
 
     Starts the stack with a pool of three, and stops it. Exit status 0: all went as it should. With
     --json the story goes to standard error, and what each took is printed at the end.
@@ -48,7 +54,7 @@ def demo(*, as_json: bool) -> int:
     console.rule("d1fleet: a database for every tenant")
     try:
         with Stack(
-            folder, IN_SECONDS, tell=lambda line: console.print(f"  [dim]{line}[/dim]")
+            folder, SETTINGS, tell=lambda line: console.print(f"  [dim]{line}[/dim]")
         ) as stack:
             rows = _tell(console, stack)
     except (StackFailed, DemoFailed, ControlPlaneError, httpx.HTTPError) as error:
@@ -65,7 +71,7 @@ def demo(*, as_json: bool) -> int:
 
 
 def _tell(console: Console, stack: "Stack") -> list[Row]:
-    control = find_deployment(Where(), stack.folder.parent).parts.control
-    story = Story(console, stack.description, control)
+    deployment = find_deployment(Where(), stack.folder.parent)
+    story = Story(console, stack.description, deployment)
     story()
     return story.rows

@@ -1,28 +1,17 @@
 """`d1fleet reconcile`, `d1fleet drift`: compare everything now, or see what the last pass found."""
 
-import json
-import time
 from typing import Any, Final
 
-import boto3
 import click
-from botocore.config import Config
 
-from ops.context import FUNCTION_OUTPUT
 from ops.options import Run, command
 from ops.output import Status
+from ops.passes import Passes
 from ops.program import Failed
-from ops.progress import watch, working
-from shared.aws.runs import Runs, connect_runs
+from ops.progress import working
 from shared.domain.drift.policy import PolicyRow, Repairing, policy_rows
 
 __all__ = ["add_reconcile"]
-
-_ONCE: Final = Config(connect_timeout=5, read_timeout=300, retries={"total_max_attempts": 1})
-"""A pass takes up to four minutes, and asking twice would only make two of them."""
-PATIENCE: Final = 120.0
-"""Seconds to wait for repairs; what takes longer is seen to by the sweep."""
-LOOKS: Final = (2.0, 3.0, 5.0, 10.0)
 
 COLUMNS: Final = {
     "severity": "severity",
@@ -59,12 +48,10 @@ def reconcile(run: Run, sweep: bool, dry_run: bool) -> int:
     """
     if sweep and dry_run:
         raise click.UsageError("A sweep has no dry run.")
-    function = run.deployment.output(FUNCTION_OUTPUT)
     if sweep:
-        run.output.thing(_invoke(function, {"task": "sweep"}))
+        run.output.thing(Passes(run.deployment).sweep())
         return Status.DONE
-    report = _whole_pass(run, function, dry=dry_run)
-    return _show(run, report)
+    return _show(run, _whole_pass(run, dry=dry_run))
 
 
 def drift(run: Run, now: bool, policy: bool) -> int:
@@ -75,47 +62,17 @@ def drift(run: Run, now: bool, policy: bool) -> int:
     if policy:
         return _show_policy(run)
     if now:
-        return _show(run, _whole_pass(run, run.deployment.output(FUNCTION_OUTPUT), dry=True))
-    last = _runs(run).last()
+        return _show(run, _whole_pass(run, dry=True))
+    runs = Passes(run.deployment).runs
+    last = runs.last()
     if last is None:
         raise Failed("no pass has ended yet: run `d1fleet reconcile`, or `d1fleet drift --now`")
-    return _show(run, _runs(run).read(last.key))
+    return _show(run, runs.read(last.key))
 
 
-def _whole_pass(run: Run, function: str, *, dry: bool) -> dict[str, Any]:
-    """Have a pass done, over as many invocations as it takes; return its report."""
-    payload: dict[str, Any] = {"task": "nightly", "dry": dry}
+def _whole_pass(run: Run, *, dry: bool) -> dict[str, Any]:
     with working("comparing") as say:
-        while True:
-            answer = _invoke(function, payload)
-            if answer["state"] == "done":
-                break
-            payload = {"task": "nightly", "run": answer["run"]}
-            say(f"comparing: {answer['state']}, next {answer['step'] or 'the rest'}")
-            time.sleep(float(answer["retry_after"]))
-    if not dry and answer["repaired"]:
-        _settle(function, answer["run"])
-    return _runs(run).read(answer["report"])
-
-
-def _settle(function: str, run_id: str) -> None:
-    """Wait until the repairs of a pass were seen to help, as long as one may wait."""
-    end = time.monotonic() + PATIENCE
-    looks = iter(LOOKS)
-
-    def look() -> tuple[dict[str, Any] | None, str]:
-        answer = _invoke(function, {"task": "settle", "run": run_id})
-        if answer["waiting"] == 0 or time.monotonic() > end:
-            return answer, ""
-        time.sleep(next(looks, LOOKS[-1]))
-        return None, f"{answer['waiting']} to go"
-
-    watch("repairing", look)
-
-
-def _runs(run: Run) -> Runs:
-    deployment = run.deployment
-    return connect_runs(deployment.parts.control.state.table, deployment.settings.bucket_name)
+        return Passes(run.deployment, say).whole(dry=dry)
 
 
 def _show(run: Run, report: dict[str, Any]) -> int:
@@ -155,16 +112,3 @@ def _when(row: PolicyRow) -> str:
     if row.repairing is not Repairing.AUTO:
         return "by a person"
     return "at first sight" if row.at_first_sight else "after two passes and a day"
-
-
-def _invoke(function: str, payload: dict[str, Any]) -> dict[str, Any]:
-    api = boto3.client("lambda", config=_ONCE)
-    answer = api.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
-    try:
-        report = json.loads(answer["Payload"].read() or b"null")
-    except ValueError as error:
-        raise Failed(f"function {function} answered no JSON: see its log") from error
-    if "FunctionError" in answer:
-        said = report.get("errorMessage", "") if isinstance(report, dict) else ""
-        raise Failed(f"function {function} failed: {said or 'see its log'}")
-    return report if isinstance(report, dict) else {"report": report}

@@ -172,9 +172,42 @@ class Cloudflare:
 
     def has_database(self, uuid: str) -> bool:
         """Say whether there is a D1 database of this uuid."""
+        return self._ask("GET", f"d1/database/{uuid}").status_code == 200
+
+    def create_database(self, name: str) -> None:
+        """Create a database, as somebody at the dashboard does."""
+        self._ask("POST", "d1/database", json={"name": name}).raise_for_status()
+
+    def delete_database(self, uuid: str) -> None:
+        """Delete a database, whoever it belongs to."""
+        self._ask("DELETE", f"d1/database/{uuid}").raise_for_status()
+
+    def query(self, uuid: str, sql: str) -> None:
+        """Have SQL run on a database."""
+        self._ask("POST", f"d1/database/{uuid}/query", json={"sql": sql}).raise_for_status()
+
+    def drop_binding(self, script: str, name: str) -> None:
+        """Take one binding away from a Worker, and keep the others."""
+        path = f"workers/scripts/{script}/settings"
+        bindings = self._ask("GET", path).raise_for_status().json()["result"]["bindings"]
+        kept = [{"type": "inherit", "name": each["name"]} for each in bindings]
+        settings = {"bindings": [each for each in kept if each["name"] != name]}
+        files = {"settings": (None, json.dumps(settings), "application/json")}
+        self._ask("PATCH", path, files=files).raise_for_status()
+
+    def deploy_over(self, script: str) -> None:
+        """Deploy a Worker that says hello in the place of another."""
+        code = 'export default { fetch() { return new Response("Hello World!") } }'
+        metadata = {"main_module": "i.js", "compatibility_date": "2026-04-01"}
+        files = {
+            "metadata": (None, json.dumps(metadata), "application/json"),
+            "i.js": ("i.js", code, "application/javascript+module"),
+        }
+        self._ask("PUT", f"workers/scripts/{script}", files=files).raise_for_status()
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.token}"}
-        answer = self.http.get(f"{self.account_url}/d1/database/{uuid}", headers=headers)
-        return answer.status_code == 200
+        return self.http.request(method, f"{self.account_url}/{path}", headers=headers, **more)
 
     def calls(self) -> int:
         """Return how many API calls were made so far."""

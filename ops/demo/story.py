@@ -11,6 +11,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from ops.context import Deployment
 from ops.demo.leaving import Leaving
 from ops.demo.senders import (
     AuthProvider,
@@ -21,6 +22,7 @@ from ops.demo.senders import (
     wait_for,
 )
 from ops.demo.telling import Row, Teller
+from ops.demo.vandalism import Vandalism
 from shared.usecases.context import Control
 from shared.usecases.overviews import pool_rows
 
@@ -32,12 +34,17 @@ COLD: Final = "org_umbrella"
 
 @dataclass
 class Story:
-    """Tell the demo on a running stack; `control` sees what its functions see."""
+    """Tell the demo on a running stack; `deployment` sees what its functions see."""
 
     console: Console
     stack: Mapping[str, Any]
-    control: Control
+    deployment: Deployment
     rows: list[Row] = field(default_factory=list)
+
+    @property
+    def control(self) -> Control:
+        """Return what sees what the functions see."""
+        return self.deployment.parts.control
 
     @property
     def tell(self) -> Teller:
@@ -71,6 +78,7 @@ class Story:
             self._cold(auth, app, cloudflare)
             self._isolated(app)
             Leaving(self.tell, self.control, auth, billing, app, cloudflare, self.rows)()
+            Vandalism(self.tell, self.deployment, app, cloudflare)()
             self._summary()
 
     def _pool(self, cloudflare: Cloudflare) -> None:
@@ -85,9 +93,10 @@ class Story:
         cloudflare.go_down()
         acme, globex, initech = WARM
         with self.tell.step(f"{acme} signs up, and the provider delivers the event three times"):
-            self._signup(auth, app, acme, "organization.created", f"msg_{acme}", "0 (API down)")
+            kind, event_id, moment = "organization.created", f"msg_{acme}", datetime.now(UTC)
+            self._signup(auth, app, acme, kind, event_id, "0 (API down)", at=moment)
             for _ in range(2):
-                auth.send("organization.created", acme, event_id=f"msg_{acme}").expect(
+                auth.send(kind, acme, event_id=event_id, updated_at=moment).expect(
                     200, status="duplicate"
                 )
         for tenant_id in (globex, initech):
@@ -146,9 +155,11 @@ class Story:
         type_: str,
         event_id: str,
         calls: str,
+        *,
+        at: datetime | None = None,
     ) -> None:
         started = time.monotonic()
-        auth.send(type_, tenant_id, event_id=event_id).expect(
+        auth.send(type_, tenant_id, event_id=event_id, updated_at=at).expect(
             200, status="accepted", tenant_status="activating"
         )
         answered = time.monotonic() - started

@@ -68,3 +68,5 @@ def test_demo_prints_what_each_signup_took(tmp_path: Path) -> None:
     assert "org_acme" in ended.stderr
     assert "0 Cloudflare calls for suspending and resuming" in ended.stderr
     assert "Cloudflare has no such databases any more" in ended.stderr
+    assert "[FIRING] worker_overwritten" in ended.stderr
+    assert "The next pass finds nothing new" in ended.stderr
