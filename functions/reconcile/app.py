@@ -63,7 +63,7 @@ def _sweep(
     # The heartbeat: an alarm fires when it is missing.
     meter.count("Reconciled", fleet=parts.settings.fleet)
     logger.info("swept", extra=asdict(report))
-    for answer in after(report.sightings, trace, time_left):
+    for answer in after(report, trace, time_left):
         _told(answer)
     return asdict(report)
 
