@@ -45,7 +45,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             return _sweep(parts, after, trace, time_left)
         case "nightly":
             run_id, dry = event.get("run"), bool(event.get("dry"))
-            return _told(after.nightly(trace, time_left, run_id=run_id, dry=dry))
+            return _told(after.nightly(trace, time_left, run_id=run_id, dry=dry), parts)
         case "settle":
             return after.settled(str(event.get("run")), trace)
         case task:
@@ -60,15 +60,19 @@ def _sweep(
     meter.count("SweptOverdue", report.tenants + report.databases)
     meter.count("SweptOverwritten", len(report.overwritten))
     meter.count("AlertChannelsFailing", len(report.channels_failing), fleet=parts.settings.fleet)
-    # The heartbeat: an alarm fires when it is missing.
-    meter.count("Reconciled", fleet=parts.settings.fleet)
+    _beat(meter, parts)
     logger.info("swept", extra=asdict(report))
-    for answer in after(report.sightings, trace, time_left):
-        _told(answer)
+    for answer in after(report, trace, time_left):
+        _told(answer, parts)
     return asdict(report)
 
 
-def _told(answer: RunAnswer) -> dict[str, Any]:
+def _beat(meter: Meter, parts: Parts) -> None:
+    """Say that a sweep or a pass ended: an alarm fires when none does."""
+    meter.count("Reconciled", fleet=parts.settings.fleet)
+
+
+def _told(answer: RunAnswer, parts: Parts) -> dict[str, Any]:
     """Say how a pass stands; measure it once it is done."""
     told = answer.model_dump(mode="json")
     logger.info("reconciled", extra={**told, "databases": answer.compared.get("databases", 0)})
@@ -84,4 +88,5 @@ def _told(answer: RunAnswer) -> dict[str, Any]:
             },
             seconds={"DriftSeconds": answer.seconds},
         )
+        _beat(meter, parts)
     return told

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from shared.domain.drift.decide import in_order
 from shared.domain.drift.policy import DriftKind
-from shared.domain.finding import Sighting
 from shared.errors import ControlPlaneError
 from shared.usecases.drift_run import RunAnswer
 from shared.usecases.gather_work import look_at_pools, look_at_queues
 from shared.usecases.looking import Looking
 from shared.usecases.reconcile import Reconcile
 from shared.usecases.settle_repairs import SettleRepairs
+from shared.usecases.sweep import SweepReport
 from shared.usecases.tell import Tell
 
 __all__ = ["AfterSweep"]
@@ -35,14 +35,14 @@ class AfterSweep:
     settle: SettleRepairs
 
     def __call__(
-        self, seen: list[Sighting], trace: str, time_left: Callable[[], float]
+        self, swept: SweepReport, trace: str, time_left: Callable[[], float]
     ) -> list[RunAnswer]:
-        """Tell of what the sweep saw (`seen`), see to repairs, and go on with unfinished passes.
+        """Tell of what the sweep saw, see to repairs, and go on with unfinished passes.
 
         Returns the passes that it went on with.
         """
         parts: dict[str, Callable[[], Any]] = {
-            "findings": lambda: self._tell(seen, trace),
+            "findings": lambda: self._tell(swept, trace),
             "repairs": lambda: self._settle(trace),
         }
         for name, part in parts.items():
@@ -82,15 +82,15 @@ class AfterSweep:
         """Send the alerts that wait; who pays for a pass need not wait for the sweep."""
         Tell(self.reconcile.control, self.reconcile.outside.channels())(trace)
 
-    def _tell(self, seen: list[Sighting], trace: str) -> None:
+    def _tell(self, swept: SweepReport, trace: str) -> None:
         control = self.reconcile.control
         depths = self.reconcile.depths
         looking = Looking(control, self.reconcile.outside, depths, control.now())
         found = [*look_at_queues(depths()), *look_at_pools(looking)]
         drifts = in_order(found, control.settings.policy)
         self.reconcile.findings(
-            [*seen, *(drift.sighting() for drift in drifts)],
-            compared=[str(kind) for kind in _COMPARED],
+            [*swept.sightings, *(drift.sighting() for drift in drifts)],
+            compared=[*swept.resolvable, *(str(kind) for kind in _COMPARED)],
             trace=trace,
         )
 

@@ -71,13 +71,15 @@ class WorkersReport:
     """Tell what a look at the pool Workers found.
 
     `skipped` were not looked at: they are being published, or the router did not answer;
-    `unanswered` could not be seen; `marked` will be published anew.
+    `unanswered` could not be seen; `marked` will be published anew. `calls` counts what was asked
+    of Cloudflare's API.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    calls: int = 0
 
     def resolvable(self, open_subjects: Collection[str]) -> tuple[str, ...]:
         """Return the kinds whose open findings are over if this look did not sight them again.
@@ -163,23 +165,25 @@ class LookAfterWorkers:
             served = self._ask(worker)
         except (SignatureRefused, NoAdminDoor) as error:
             report.unanswered.append(worker.script)
-            found = self._diagnose(worker, answers=True)
+            found = self._diagnose(worker, report, answers=True)
             # With all as it should be, the secret's value is what can't be seen.
             return Trouble.REFUSED if found is Trouble.NOT_LIVE else found, str(error)
         except ControlPlaneError as error:
             report.unanswered.append(worker.script)
             log.warning("%s was not seen: %s", worker.script, error)
-            return self._diagnose(worker, answers=False), str(error)
+            return self._diagnose(worker, report, answers=False), str(error)
         if served is None:  # the router lacks the binding, which its own look says
             return None
         if self._is_right(worker, served):
-            found = self._diagnose(worker, answers=True) if suspect else Trouble.NOT_LIVE
+            if not suspect:
+                return None
+            found = self._diagnose(worker, report, answers=True)
             # What serves all that was published is live, so nothing else is found: nothing is.
             return None if found is Trouble.NOT_LIVE else (found, "its newest version is not ours")
         why = f"it serves generation {served.generation}, not {worker.published_generation}"
         if served.generation == worker.published_generation:
             why = "it serves other bindings or code than were published"
-        return self._diagnose(worker, answers=True), why
+        return self._diagnose(worker, report, answers=True), why
 
     def _ask(self, worker: Worker) -> ServedStatus | None:
         shard = worker.script if worker.role is Role.SHARD else None
@@ -200,20 +204,25 @@ class LookAfterWorkers:
         workers = (self.control.state.worker(room.script) for room in rooms)
         return {worker.script for worker in workers if worker and worker.status == "uploaded"}
 
-    def _diagnose(self, worker: Worker, *, answers: bool) -> Trouble:
+    def _diagnose(self, worker: Worker, report: WorkersReport, *, answers: bool) -> Trouble:
         uid = self.control.fleet.get().uid
-        return diagnose(worker, uid, self._deployed(worker, answers=answers), answers=answers)
+        deployed = self._deployed(worker, report, answers=answers)
+        return diagnose(worker, uid, deployed, answers=answers)
 
-    def _deployed(self, worker: Worker, *, answers: bool) -> Deployed | None:
+    def _deployed(self, worker: Worker, report: WorkersReport, *, answers: bool) -> Deployed | None:
         """Ask Cloudflare what it keeps of a Worker: three calls, or four for a silent router."""
         workers = self.outside.cloudflare().on(Lane.REPAIR).workers
         try:
+            report.calls += 1
             bindings = workers.settings(worker.script).bindings
+            report.calls += 1
             deployments = workers.deployments(worker.script)
+            report.calls += 1
             versions = workers.versions(worker.script)
             asked = worker.role is Role.ROUTER and not self.control.settings.router_url
             has_address = None
             if asked and not answers:
+                report.calls += 1
                 has_address = workers.script_subdomain(worker.script).enabled
         except WorkerNotFound:
             return None

@@ -152,7 +152,7 @@ class Reconcile:
                 self._repair(run, looking, trace)
             case "mend":
                 if any(seen.repair for seen in run.workers):
-                    run.marked += self._look_after_workers(trace).marked
+                    run.marked += self._look_after_workers(run, trace).marked
             case "report":
                 self._report(run)
             case _:
@@ -218,7 +218,7 @@ class Reconcile:
 
     def _workers(self, run: Run) -> None:
         """Look at the running Workers; a binding that is gone is told of as just that."""
-        seen = self._look_after_workers("", real=False)
+        seen = self._look_after_workers(run, "", real=False)
         policy = self.control.settings.policy
         told = {drift.script for drift in run.drifts if isinstance(drift, BindingDrift)}
         run.workers += [
@@ -231,14 +231,16 @@ class Reconcile:
         run.looked.update(DriftKind(kind) for kind in seen.resolvable(known))
         run.notes += [f"{script} was not seen" for script in seen.unanswered]
 
-    def _look_after_workers(self, trace: str, *, real: bool = True) -> WorkersReport:
+    def _look_after_workers(self, run: Run, trace: str, *, real: bool = True) -> WorkersReport:
         policy = self.control.settings.policy
         look = LookAfterWorkers(
             self.control,
             self.outside,
             lambda trouble: policy[DriftKind(trouble)] is Repairing.AUTO,
         )
-        return look(trace, real=real)
+        seen = look(trace, real=real)
+        run.calls += seen.calls
+        return seen
 
     def _open_contents(self) -> set[str]:
         """Return which databases have an open finding about what is in them."""

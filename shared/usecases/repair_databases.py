@@ -7,7 +7,7 @@ replaced by an empty one: its tenant fails, and a restore is what brings it back
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, assert_never
 
-from shared.aws.items import Change, slot_put, slot_update
+from shared.aws.items import Change, slot_put
 from shared.aws.table import Condition, Put, Write
 from shared.domain.classes import DATABASE_CLASSES
 from shared.domain.database import Database, DatabaseStatus
@@ -18,6 +18,7 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Slot
 from shared.usecases.context import enqueue_quietly
 from shared.usecases.looking import Looking
+from shared.usecases.turn_out import turn_out
 
 __all__ = ["DatabaseRepair", "RepairDatabases"]
 
@@ -141,7 +142,7 @@ class RepairDatabases:
             DatabaseStatus.QUARANTINED, control.now(), reason=reason, retry_as=None
         )
         line = control.line("quarantined", why=drift.summary, trace=self.trace)
-        control.state.commit(Change(database, after, line), also=self._unbinding(database))
+        control.state.commit(Change(database, after, line), also=turn_out(control, database))
         control.queues.wake(database.shard, self.trace)
         enqueue_quietly(control, "pool", database.class_, trace=self.trace)
         return True
@@ -160,7 +161,7 @@ class RepairDatabases:
         tenant = control.state.tenant(tenant_id)
         if tenant is not None and tenant.database_ulid == repair.ulid:
             changes += self._failed(tenant, reason)
-        control.state.commit(*changes, also=self._unbinding(database))
+        control.state.commit(*changes, also=turn_out(control, database))
         control.queues.wake(database.shard, self.trace)
         enqueue_quietly(control, "tenant", tenant_id, trace=self.trace)
         return True
@@ -181,13 +182,6 @@ class RepairDatabases:
         self.looking.calls += 1
         there = self.looking.api().d1.get(database.database_id)
         return database if there is None else None
-
-    def _unbinding(self, database: Database) -> list[Write]:
-        slot = self.looking.control.state.slot(database.shard, database.ulid)
-        if slot is None or slot.leaving:
-            return []
-        turned = {"leaving": True, "gone": False, "left_generation": None}
-        return [slot_update(database.shard, database.ulid, expected={"leaving": False}, **turned)]
 
     # Schemas
 

@@ -17,8 +17,10 @@ from shared.domain.backup import BackupStatus, RestoreStatus
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
 from shared.domain.finding import Sighting
 from shared.domain.tenant import Tenant, TenantStatus
+from shared.domain.worker_watch import Trouble
 from shared.errors import Conflict, ControlPlaneError, Transient
 from shared.usecases.context import Control
+from shared.usecases.findings import KeepFindings
 from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.outside import Outside
 from shared.usecases.review_billing import ReviewBilling
@@ -46,7 +48,10 @@ log = logging.getLogger("d1fleet")
 
 @dataclass
 class SweepReport:
-    """Count what a sweep found."""
+    """Count what a sweep found.
+
+    Open findings of the kinds in `resolvable` that are not among the `sightings` are over.
+    """
 
     tenants: int = 0
     databases: int = 0
@@ -62,6 +67,7 @@ class SweepReport:
     unanswered: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    resolvable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -204,7 +210,10 @@ class Sweep:
         report.channels_failing = told.failing
 
     def _workers(self, trace: str, report: SweepReport) -> None:
+        findings = KeepFindings(self.control).standing([str(trouble) for trouble in Trouble])
+        known = {finding.subject for finding in findings}
         seen = LookAfterWorkers(self.control, self.outside)(trace)
         report.overwritten += seen.marked
         report.unanswered += seen.unanswered
         report.sightings += seen.sightings
+        report.resolvable += [str(kind) for kind in seen.resolvable(known)]

@@ -1,6 +1,6 @@
 """Each kind of drift, made by the official SDK or SQL, is found, told of once, and repaired."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -257,13 +257,17 @@ def table_of(world: World) -> list[dict[str, Any]]:
     )
 
 
-def test_a_pool_worker_that_was_deployed_over(drifting: Drifting) -> None:
-    """It is told of as that and nothing else, uploaded anew, and resolved."""
+def test_a_pool_worker_that_was_deployed_over(
+    drifting: Drifting, stats: Callable[[], dict[str, Any]]
+) -> None:
+    """It is told of as that and nothing else, uploaded anew, and resolved; each call is counted."""
     shard = drifting.of("one").shard
     drifting.account.put(shard, HELLO)
     assert drifting.account.emulator.settle()
+    before = stats()["total"]
     answer = drifting.reconcile(trace="t", time_left=lambda: 10_000.0)
     drifting.report = drifting.runs.read(answer.report)
+    assert stats()["total"] - before == drifting.report["rest_calls"]
     [finding] = drifting.report["findings"]
     assert (finding["kind"], finding["repaired"]) == ("worker_overwritten", True)
     drifting.settled()

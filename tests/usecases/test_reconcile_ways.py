@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from functions.reconcile import app
 from local.cloudflare import Emulator
 from shared.aws.budget import DynamoBudget
 from shared.domain.budget import BudgetLimits, Lane
@@ -16,7 +18,8 @@ from shared.domain.names import database_name
 from shared.domain.tenant import TenantStatus
 from shared.errors import NoPermit
 from shared.settings import Settings
-from tests.usecases.drifting import TENANTS, Drifting, a_fleet
+from shared.usecases.after_sweep import AfterSweep
+from tests.usecases.drifting import LONG, TENANTS, Drifting, a_fleet
 from tests.usecases.killing import Killed
 from tests.usecases.world import World
 
@@ -121,6 +124,27 @@ def test_a_pass_goes_on_in_the_next_invocation(drifting: Drifting) -> None:
     assert kinds == {"binding_missing", "directory_stale", "database_missing"}
     assert list(drifting.runs.unfinished()) == []
     whole(drifting)
+
+
+def test_a_pass_that_ends_is_a_sign_of_life(
+    drifting: Drifting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The function counts `Reconciled` for a pass once it is done, not while it is under way."""
+    parts = SimpleNamespace(settings=drifting.world.control.settings)
+    after = AfterSweep(drifting.reconcile, drifting.settle)
+    monkeypatch.setattr(app, "_parts", lambda: (parts, after))
+
+    def beats(seconds: float, **event: str) -> tuple[dict[str, Any], list[str]]:
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
+        capsys.readouterr()
+        answer = app.handler({"task": "nightly", **event}, context)
+        lines = map(json.loads, filter(None, capsys.readouterr().out.splitlines()))
+        return answer, [line["fleet"] for line in lines if "Reconciled" in line]
+
+    begun, none = beats(0)
+    assert (begun["state"], none) == ("unfinished", [])
+    done, one = beats(LONG, run=begun["run"])
+    assert (done["state"], one) == ("done", [drifting.world.control.settings.fleet])
 
 
 def test_without_permits_it_waits_its_turn(

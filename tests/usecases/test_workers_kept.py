@@ -5,20 +5,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import cloudflare
 import httpx
 import pytest
 
 from local.cloudflare import Emulator
 from shared.aws.items import Change
+from shared.aws.runs import Runs
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import shard_script
 from shared.domain.worker_watch import Trouble
 from shared.router.client import RouterClient
 from shared.settings import Settings
+from shared.usecases.after_sweep import AfterSweep
+from shared.usecases.findings import KeepFindings
 from shared.usecases.look_after_workers import LookAfterWorkers, WorkersReport
 from shared.usecases.push_migrations import push_migrations
-from shared.usecases.sweep import Sweep
+from shared.usecases.reconcile import Reconcile
+from shared.usecases.settle_repairs import SettleRepairs
+from shared.usecases.sweep import Sweep, SweepReport
 from tests.usecases.conftest import MIGRATIONS
 from tests.usecases.killing import Killed
 from tests.usecases.test_signup_path import fill_pool, ready
@@ -354,6 +360,29 @@ def test_a_shard_that_comes_drops_no_request(account: Account, shard: str) -> No
     assert ready(account.world) == account.world.control.settings.pool_target
     databases = account.world.control.state.databases("weur", DatabaseStatus.CLAIMED)
     assert len(list(databases)) == 4
+
+
+def test_what_a_sweep_tells_of_a_sweep_ends(account: Account, shard: str) -> None:
+    """The finding of a Worker that was deployed over opens with one sweep, is over by the next."""
+    control = account.world.control
+    runs = Runs(control.state.table, boto3.client("s3"), control.settings.bucket_name)
+    told = KeepFindings(control), runs, dict
+    after = AfterSweep(
+        Reconcile(control, account.world.outside, *told),
+        SettleRepairs(control, account.world.outside, *told),
+    )
+
+    def standing(report: SweepReport) -> list[str]:
+        after(report, "t", lambda: 0)
+        return [one.subject for one in KeepFindings(control).standing([Trouble.OVERWRITTEN])]
+
+    account.put(shard, HELLO)
+    report = account.sweep()
+    assert standing(report) == [shard]
+    assert standing(account.sweep(0)) == [shard], "it is not published yet: nobody can tell"
+    account.world.run()
+    assert account.emulator.settle()
+    assert standing(account.sweep()) == []
 
 
 def test_only_what_was_seen_can_be_over() -> None:
