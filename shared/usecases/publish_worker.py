@@ -201,7 +201,8 @@ class PublishWorker:
         try:
             sent = send(worker, wanted, texts, standing, upload=upload)
         except BoundDatabaseMissing as error:
-            leave_out_missing(self.control, self.outside, worker.script, wanted.slots, str(error))
+            slots, said = wanted.slots, str(error)
+            leave_out_missing(self.control, self.outside, worker.script, slots, said, trace)
             raise Transient("a database of the set was not found", retry_after=5) from error
         except InvalidBinding as error:
             raise Permanent(

@@ -118,6 +118,25 @@ def test_a_deleted_quarantined_database_does_not_block_its_shard(world: World) -
     world.run(lambda: ready(world) == control.settings.pool_target)
 
 
+def test_what_a_publish_finds_missing_in_the_pool_is_replaced_without_a_sweep(
+    world: World,
+) -> None:
+    """A ready database that D1 lost is set aside by the publish that it fails, and made anew."""
+    fill_pool(world)
+    control = world.control
+    gone = next(iter(control.state.databases("weur", DatabaseStatus.READY)))
+    world.outside.cloudflare().on(Lane.REPAIR).d1.delete(gone.database_id or "")
+    worker = control.state.worker(shard(world))
+    assert worker is not None
+    control.state.commit(Change(worker, worker.to_upload(control.now())))
+    control.queues.wake(shard(world), "t")
+    world.run()
+    record = control.state.database(gone.ulid)
+    assert record is not None
+    assert record.status is DatabaseStatus.QUARANTINED
+    assert ready(world) == control.settings.pool_target
+
+
 def test_a_rotated_admin_secret_reaches_the_router(world: World, emulator: Emulator) -> None:
     """With the old and the new one given together, the router learns the new one by itself."""
     new = "whsec_" + "WFlZ" * 10
