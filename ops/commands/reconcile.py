@@ -90,7 +90,8 @@ def _show(run: Run, report: dict[str, Any]) -> int:
         run.output.rows(report["findings"], COLUMNS, empty="no drift")
         if report["findings"]:
             run.output.note(f"{report['repaired']} repaired, {report['left']} left")
-    return Status.NEEDS_A_PERSON if report["left"] else Status.DONE
+    # What was not compared is no news, and above all not good news.
+    return Status.NEEDS_A_PERSON if report["left"] or report["notes"] else Status.DONE
 
 
 def _show_policy(run: Run) -> int:

@@ -5,6 +5,7 @@ looked at once more, by its own record and, if it is said to be gone, by asking 
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -40,6 +41,14 @@ _NAMING: Final = (
     TenantStatus.CLOSING,
     TenantStatus.FAILED,
 )
+
+_SERVED: Final = frozenset({TenantStatus.ACTIVATING, TenantStatus.ACTIVE, TenantStatus.SUSPENDED})
+
+_PASSING: Final = re.compile(
+    r"timed? ?out|overload|internal error|reset|network|unavailable|too many|exceeded",
+    re.IGNORECASE,
+)
+"""What D1 says of a database that is there and can't answer now."""
 
 log = logging.getLogger("d1fleet")
 
@@ -102,7 +111,13 @@ def _pointers(looking: Looking) -> Iterator[Pointer]:
     for item in looking.tenants(*_NAMING):
         ulid, uuid = item.get("database_ulid"), item.get("database_id")
         if ulid is not None and uuid is not None:
-            yield Pointer(str(item["tenant_id"]), str(ulid), str(uuid), not looking.fresh(item))
+            yield Pointer(
+                str(item["tenant_id"]),
+                str(ulid),
+                str(uuid),
+                judged=not looking.fresh(item),
+                served=item["status"] in _SERVED,
+            )
 
 
 def look_at_databases(looking: Looking, drifts: Iterable[DatabaseDrift]) -> list[DatabaseDrift]:
@@ -137,7 +152,8 @@ def _missing(looking: Looking, drift: DatabaseMissing, of: int) -> DatabaseMissi
         return drift
     if looking.name_on_d1(drift.database_id) is not None:
         return None
-    return drift.model_copy(update={"certain": not _answers(looking, record)})
+    silent = record is None or not may_answer(looking, record)
+    return drift.model_copy(update={"certain": silent})
 
 
 def _is_failed_for(looking: Looking, record: Database) -> bool:
@@ -155,18 +171,20 @@ def _names(tenant: Tenant | None, drift: DatabaseMissing | DatabaseOrphan) -> bo
     return (tenant.database_ulid, tenant.database_id) == (drift.ulid, drift.database_id)
 
 
-def _answers(looking: Looking, record: Database | None) -> bool:
-    """Say whether the database may still answer through its binding: a third witness."""
-    if record is None:
-        return False
+def may_answer(looking: Looking, record: Database) -> bool:
+    """Say whether a database answers through its binding, or might if it could be asked.
+
+    A third witness beside D1's list and its API, which can both be wrong at once; what only says
+    that it is busy, or can't be asked, is none.
+    """
     slot = looking.control.state.slot(record.shard, record.ulid)
     if slot is None or not slot.live:
-        return False
+        return True
     try:
         rows = looking.outside.router().inspect(record.shard, [record.binding], LEDGER)
     except ControlPlaneError:
-        return True  # who can't be asked may have an answer
-    return any(row.error is None for row in rows)
+        return True
+    return any(row.error is None or _PASSING.search(row.error.message) for row in rows)
 
 
 def _orphans(looking: Looking, orphans: Sequence[DatabaseOrphan]) -> list[DatabaseOrphan]:
@@ -187,7 +205,10 @@ def _orphans(looking: Looking, orphans: Sequence[DatabaseOrphan]) -> list[Databa
         deleted = record is not None
         if deleted and looking.name_on_d1(drift.database_id or "") is None:
             continue  # it was deleted while it was listed
-        named = _names(looking.control.state.tenant(drift.named_by or ""), drift)
+        witness = owners.get(drift.database_id or "", drift.named_by)
+        named = witness == drift.named_by and _names(
+            looking.control.state.tenant(drift.named_by or ""), drift
+        )
         still.append(
             drift.model_copy(
                 update={

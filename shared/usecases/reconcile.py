@@ -27,7 +27,7 @@ from shared.domain.drift.every import AnyDrift
 from shared.domain.drift.policy import OF_WORKERS, DriftKind, Repairing
 from shared.domain.drift.repairs import Repair
 from shared.domain.names import ulid_of_database
-from shared.errors import ControlPlaneError, NoPermit
+from shared.errors import ControlPlaneError, NoPermit, Permanent
 from shared.usecases.context import Control
 from shared.usecases.drift_report import report_of
 from shared.usecases.drift_run import Planned, Run, RunAnswer
@@ -99,7 +99,7 @@ class Reconcile:
         """
         run = self._begun(dry=dry) if run_id is None else self._taken_on(run_id)
         if run is None:
-            return RunAnswer(run=run_id or "", state="busy", retry_after=PERMIT_WAIT)
+            return self._elsewhere(run_id or "")
         while run.todo:
             if time_left() < MARGIN:
                 return self._leave(run, "unfinished", 0)
@@ -132,6 +132,22 @@ class Reconcile:
         if not self.runs.take_on(run_id, self.control.now(), busy=BUSY):
             return None
         return Run.model_validate(self.runs.read(f"{run_id}/state.json"))
+
+    def _elsewhere(self, run_id: str) -> RunAnswer:
+        """Answer for a run that somebody else goes on with, or has ended."""
+        key = f"{run_id}.json"
+        try:
+            report = self.runs.read(key)
+        except Permanent:
+            return RunAnswer(run=run_id, state="busy", retry_after=PERMIT_WAIT)
+        return RunAnswer(
+            run=run_id,
+            state="done",
+            report=key,
+            found=len(report["findings"]),
+            repaired=report["repaired"],
+            left=report["left"],
+        )
 
     def _leave(self, run: Run, state: str, after: float) -> RunAnswer:
         """Put a run away until later."""

@@ -17,6 +17,7 @@ from shared.domain.names import database_name
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Slot
 from shared.usecases.context import enqueue_quietly
+from shared.usecases.gather_databases import may_answer
 from shared.usecases.looking import Looking
 from shared.usecases.turn_out import turn_out
 
@@ -151,20 +152,30 @@ class RepairDatabases:
         """Say of a tenant that its data is gone, and how it comes back."""
         control, now = self.looking.control, self.looking.control.now()
         database = self._gone(repair.ulid, repair.version)
-        if database is None:
+        if database is None or self._answers_all_the_same(database):
             return False
         tenant_id = repair.tenant_id
         reason = f"D1 does not have {database.name} any more: `d1fleet restore {tenant_id}`"
-        aside = database.moved(DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=None)
         line = control.line("failed", why=reason, trace=self.trace)
-        changes = [Change(database, aside, line)]
+        changes = []
+        if database.status is not DatabaseStatus.QUARANTINED:
+            aside = database.moved(DatabaseStatus.QUARANTINED, now, reason=reason, retry_as=None)
+            changes.append(Change(database, aside, line))
         tenant = control.state.tenant(tenant_id)
         if tenant is not None and tenant.database_ulid == repair.ulid:
             changes += self._failed(tenant, reason)
+        if not changes:
+            return False
         control.state.commit(*changes, also=turn_out(control, database))
         control.queues.wake(database.shard, self.trace)
         enqueue_quietly(control, "tenant", tenant_id, trace=self.trace)
         return True
+
+    def _answers_all_the_same(self, database: Database) -> bool:
+        """Say whether a database that is bound may still answer, whatever D1's API says of it."""
+        slot = self.looking.control.state.slot(database.shard, database.ulid)
+        bound = slot is not None and slot.live and not slot.leaving
+        return bound and may_answer(self.looking, database)
 
     def _failed(self, tenant: Tenant, reason: str) -> list[Change]:
         """Return the change of the tenant; one that leaves goes on leaving, and is held up."""

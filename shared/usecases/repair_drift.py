@@ -149,6 +149,8 @@ class RepairDrift:
         version = max(tenant.version, repair.above) + 1
         after = tenant.changed(control.now(), version=version, routed_status=MISROUTED)
         line = control.line("routing anew", why=drift.summary, trace=self.trace)
+        # First: no sweep looks after an active tenant, should this die before it is woken.
+        control.enqueue("tenant", tenant.tenant_id, trace=self.trace)
         control.state.commit(Change(tenant, after, line))
         enqueue_quietly(control, "tenant", tenant.tenant_id, trace=self.trace)
         return True

@@ -59,7 +59,11 @@ class SettleRepairs:
             return {"run": run_id, "waiting": 0, "left": report["left"]}
         run = Run.model_validate(self.runs.read(f"{run_id}/state.json"))
         looking = Looking(self.control, self.outside, self.depths, self.control.now())
-        asked = [planned for planned in run.planned if planned.repaired and not planned.mended]
+        asked = [
+            planned
+            for planned in run.planned
+            if planned.repaired and not planned.mended and not _lasts(planned.drift)
+        ]
         still = self._still(looking, [planned.drift for planned in asked])
         mended = [planned for planned in asked if planned.fingerprint not in still]
         workers = self._mended_workers(run)
@@ -77,7 +81,7 @@ class SettleRepairs:
             report = with_state(report, set(run.over))
             self.runs.keep(f"{run_id}/state.json", run.model_dump(mode="json"))
             self.runs.keep(f"{run_id}.json", report)
-        waiting = sum(not (planned.mended or _lasts(planned.drift)) for planned in asked)
+        waiting = sum(not planned.mended for planned in asked)
         waiting += len(run.marked)
         if waiting == 0:
             self.runs.settled(run_id)

@@ -15,6 +15,7 @@ from typing import Final
 from shared.aws.items import Change
 from shared.domain.backup import BackupStatus, RestoreStatus
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
+from shared.domain.drift.policy import DriftKind, Repairing
 from shared.domain.finding import Sighting
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker_watch import Trouble
@@ -212,8 +213,18 @@ class Sweep:
     def _workers(self, trace: str, report: SweepReport) -> None:
         findings = KeepFindings(self.control).standing([str(trouble) for trouble in Trouble])
         known = {finding.subject for finding in findings}
-        seen = LookAfterWorkers(self.control, self.outside)(trace)
+        policy = self.control.settings.policy
+        look = LookAfterWorkers(
+            self.control,
+            self.outside,
+            lambda trouble: policy[DriftKind(trouble)] is Repairing.AUTO,
+        )
+        seen = look(trace)
         report.overwritten += seen.marked
         report.unanswered += seen.unanswered
-        report.sightings += seen.sightings
+        report.sightings += [
+            sighting
+            for sighting in seen.sightings
+            if policy[DriftKind(sighting.kind)] is not Repairing.OFF
+        ]
         report.resolvable += [str(kind) for kind in seen.resolvable(known)]

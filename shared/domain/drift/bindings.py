@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple, TypeAlias
 
-from shared.domain.database import Database
+from shared.domain.database import Database, DatabaseStatus
 from shared.domain.drift.databases import ON_D1
 from shared.domain.drift.kinds import Drift, Evidence
 from shared.domain.drift.policy import DriftKind
@@ -193,7 +193,9 @@ def known_better(
     if bound_name is None:
         return BindingDangling.model_validate(seen.model_dump())
     own = bound_name == seen.database_name
-    return seen.model_copy(update={"unrecorded": own and record is None})
+    # One that was adopted anew may be a tenant's that is served from it.
+    unknown = record is None or record.status is DatabaseStatus.QUARANTINED
+    return seen.model_copy(update={"unrecorded": own and unknown})
 
 
 def bound_databases(bindings: Sequence[Binding]) -> dict[str, str | None]:

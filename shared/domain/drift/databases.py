@@ -48,12 +48,16 @@ class Recorded(NamedTuple):
 
 
 class Pointer(NamedTuple):
-    """Which database a tenant's record names; `judged` unless it was changed just now."""
+    """Which database a tenant's record names; `judged` unless it was changed just now.
+
+    `served` says that the tenant is, or is about to be, served from it.
+    """
 
     tenant_id: str
     ulid: str
     database_id: str | None
     judged: bool = True
+    served: bool = False
 
 
 class DatabaseMissing(Drift):
@@ -64,6 +68,8 @@ class DatabaseMissing(Drift):
     ulid: str
     status: DatabaseStatus | None
     version: int = 0
+    served: bool = False
+    """A tenant is still said to be served from it, although it was set aside."""
     instead: str | None = None
     """The uuid of another database that has its name by now."""
 
@@ -91,7 +97,8 @@ class DatabaseMissing(Drift):
     @property
     def repair(self) -> Repair | None:
         """Return what would mend it: nothing ever puts an empty one in the place of a tenant's."""
-        if self.status is DatabaseStatus.CLAIMED and self.tenant_id is not None:
+        theirs = self.status is DatabaseStatus.CLAIMED or self.served
+        if theirs and self.tenant_id is not None:
             return FailTenant(self.tenant_id, self.ulid, self.version)
         if self.status is DatabaseStatus.DETACHED:
             return SetAside(self.ulid, self.version)
@@ -183,7 +190,8 @@ def compare_databases(
         ulid = pointer.ulid
         if ulid in aside:
             # Its tenant failed for it, and it is still not back.
-            yield _missing(fleet, aside.pop(ulid), listed.get(ulid))
+            missing = _missing(fleet, aside.pop(ulid), listed.get(ulid))
+            yield missing.model_copy(update={"served": pointer.served})
         elif left.get(ulid) == pointer.database_id and ulid not in known:
             named[ulid] = pointer.tenant_id
         elif known.get(ulid) != pointer.database_id and pointer.judged:

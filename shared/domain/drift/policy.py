@@ -61,8 +61,11 @@ class Repairing(StrEnum):
 Policy: TypeAlias = Mapping[DriftKind, Repairing]
 
 SIGHTINGS: Final = 2
-AGE: Final = timedelta(hours=24)
-"""What a repair that could hurt takes: so many real passes, and so much time since the first."""
+AGE: Final = timedelta(hours=23, minutes=30)
+"""What a repair that could hurt takes: so many real passes, and a day since the first.
+
+A little less, so that the next night's pass is late enough by whatever seconds it begins earlier.
+"""
 
 _K = DriftKind
 OF_WORKERS: Final = (

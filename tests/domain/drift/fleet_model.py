@@ -147,7 +147,8 @@ def look(fleet: Fleet) -> list[AnyDrift]:
         for key, each in fleet.databases.items()
     ]
     pointers = [
-        Pointer(key, each.ulid, uuid(int(each.ulid))) for key, each in fleet.tenants.items()
+        Pointer(key, each.ulid, uuid(int(each.ulid)), served=each.state == "active")
+        for key, each in fleet.tenants.items()
     ]
     found: list[AnyDrift] = []
     for each in compare_databases(FLEET, listed, recorded, pointers, trusted=True):
