@@ -12,7 +12,8 @@
 
 `quarantined`, from anywhere: an operator must look. A database that was ever a tenant's never
 becomes `ready` again: `owner` stays with it for good. `retry_as` says as what a quarantined one may
-go on by itself once the cause is mended; without it only an operator decides.
+go on by itself once the cause is mended; without it only an operator decides, except about one that
+is nobody's and gone from D1: its record ends as `deleted`.
 """
 
 from datetime import datetime
@@ -70,6 +71,7 @@ _NEXT: Final = {
             _S.EXPORTING,
             _S.UNBINDING,
             _S.REBINDING,
+            _S.DELETED,
         }
     ),
 }
@@ -122,11 +124,15 @@ class Database(Record):
         """Return the next version of the record.
 
         Raises:
-            BadTransition: a database that was ever a tenant's would change hands or be ready.
+            BadTransition: a database that was ever a tenant's would change hands or be ready, or be
+                called deleted without what must be proven before.
         """
         after = super().changed(now, **changes)
         if after.owner is not None and after.status is DatabaseStatus.READY:
             raise BadTransition("a database that was ever a tenant's never becomes ready again")
         if self.owner is not None and after.owner != self.owner:
             raise BadTransition("a database that was ever a tenant's is nobody else's")
+        proven = self.status in {DatabaseStatus.DELETING, DatabaseStatus.DELETED}
+        if self.owner is not None and after.status is DatabaseStatus.DELETED and not proven:
+            raise BadTransition("a tenant's database is deleted by way of deleting alone")
         return after

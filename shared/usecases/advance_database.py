@@ -29,6 +29,7 @@ from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_aft
 from shared.usecases.claim_database import claim_changes
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.delete_database import DeleteDatabase
+from shared.usecases.free_slot import free_slot
 from shared.usecases.give_back import give_back
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
@@ -68,7 +69,7 @@ class AdvanceDatabase:
         while True:
             item = control.state.begin("DB", message.id, message.token, control.now())
             if item is None:
-                return self._bring_ready_one_to_head(message)
+                return self._settled(message)
             database = database_of(item)
             if database.attempts > MAX_ATTEMPTS:
                 reason = "ten attempts were cut off: see the logs"
@@ -199,18 +200,28 @@ class AdvanceDatabase:
         enqueue_quietly(control, "tenant", tenant.tenant_id, trace=trace)
         return True
 
-    def _bring_ready_one_to_head(self, message: Message) -> Outcome:
-        """Migrate a database of the pool that a newer push left behind; it stays claimable."""
+    def _settled(self, message: Message) -> Outcome:
+        """Do what there is to do for a database that is on its way nowhere."""
         database = self.control.state.database(message.id)
-        if database is None or database.status is not DatabaseStatus.READY:
+        if database is None:
             return Done()
+        if database.status is DatabaseStatus.READY:
+            return self._bring_to_head(database, message.trace)
+        try:
+            free_slot(self.control, self.outside, database, message.trace)
+        except Transient as error:
+            log.info("a slot is not given back before the next sweep: %s", error)
+        return Done()
+
+    def _bring_to_head(self, database: Database, trace: str) -> Outcome:
+        """Migrate a database of the pool that a newer push left behind; it stays claimable."""
         head = self.outside.head()
         if not isinstance(plan_database(database, head=head, migrated=None), Migrate):
             return Done()
         try:
             head = migrate_to_head(self.outside, database)
             after = database.changed(self.control.now(), schema_version=head)
-            line = self.control.line("migrated", why=f"to {head}", trace=message.trace)
+            line = self.control.line("migrated", why=f"to {head}", trace=trace)
             self.control.state.commit(Change(database, after, line))
         except (Conflict, Transient) as error:
             log.info("a ready database stays behind until the next sweep: %s", error)

@@ -55,8 +55,12 @@ def mark_gone(
         read = {"leaving": True, "left_generation": generations[ulid]}
         control.state.commit(also=[slot_update(script, ulid, expected=read, gone=True, live=False)])
         database = control.state.database(ulid)
-        if database is not None and database.owner is not None:
+        if database is None:
+            continue
+        if database.owner is not None:
             enqueue_quietly(control, "tenant", database.owner, trace=trace)
+        elif database.status is DatabaseStatus.QUARANTINED:
+            enqueue_quietly(control, "database", ulid, trace=trace)
 
 
 def _move(control: Control, script: str, slots: Sequence[Slot], trace: str) -> None:

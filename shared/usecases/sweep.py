@@ -22,6 +22,7 @@ from shared.domain.worker_watch import Trouble
 from shared.errors import Conflict, ControlPlaneError, Transient
 from shared.usecases.context import Control
 from shared.usecases.findings import KeepFindings
+from shared.usecases.free_slot import ghosts
 from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.outside import Outside
 from shared.usecases.review_billing import ReviewBilling
@@ -58,6 +59,7 @@ class SweepReport:
     databases: int = 0
     long_work: int = 0
     behind: int = 0
+    gone: int = 0
     retried: int = 0
     billing: dict[str, int] = field(default_factory=dict)
     outbox: int = 0
@@ -93,6 +95,7 @@ class Sweep:
             "billing": lambda: report.billing.update(asdict(ReviewBilling(self.control)(trace))),
             "retried": lambda: setattr(report, "retried", self._retry_failed_by_pool(trace)),
             "behind": lambda: setattr(report, "behind", self._databases_behind(trace)),
+            "gone": lambda: setattr(report, "gone", self._databases_gone(trace)),
             "workers": lambda: self._workers(trace, report),
             "outbox": lambda: setattr(report, "outbox", self._outbox()),
             "alerts": lambda: self._alerts(trace, report),
@@ -164,6 +167,15 @@ class Sweep:
             ][:AT_ONCE]
             self.control.enqueue("database", *behind, trace=trace)
             count += len(behind)
+        return count
+
+    def _databases_gone(self, trace: str) -> int:
+        """Wake databases that are gone, and unbound by now: their slots are free."""
+        count = 0
+        for class_ in self.control.settings.database_classes:
+            gone = list(islice(ghosts(self.control, class_), AT_ONCE))
+            self.control.enqueue("database", *gone, trace=trace)
+            count += len(gone)
         return count
 
     def _retry_failed_by_pool(self, trace: str) -> int:

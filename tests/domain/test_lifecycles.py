@@ -38,7 +38,8 @@ DATABASE_STEPS = {
     "deleting": "deleted quarantined",
     "deleted": "",
     "quarantined": (
-        "creating importing binding migrating claimed detached exporting unbinding rebinding"
+        "creating importing binding migrating claimed detached exporting unbinding rebinding "
+        "deleted"
     ),
 }
 
@@ -106,6 +107,14 @@ def test_a_database_never_changes_hands(owner: str | None) -> None:
         owned.moved(DatabaseStatus.QUARANTINED, LATER, owner=owner)
     kept = owned.moved(DatabaseStatus.QUARANTINED, LATER, tenant_id=None)
     assert (kept.owner, kept.tenant_id) == ("org_1", None)
+
+
+def test_what_was_a_tenants_is_only_deleted_on_the_way_that_proves_it() -> None:
+    """A quarantined database that is nobody's may end as gone; one that has an owner may not."""
+    quarantined, deleted = DatabaseStatus.QUARANTINED, DatabaseStatus.DELETED
+    assert database(quarantined).moved(deleted, LATER).status is deleted
+    with pytest.raises(BadTransition, match="by way of deleting"):
+        database(quarantined, owner="org_1").moved(deleted, LATER)
 
 
 def test_no_walk_of_any_length_brings_an_owned_database_back_to_the_pool() -> None:

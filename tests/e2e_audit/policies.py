@@ -32,9 +32,11 @@ LAMBDAS_OWN = frozenset(
 RARE = {
     # A dump that breaks off; what was sent so far is given up.
     ("BackupFunction", "s3:AbortMultipartUpload", "Bucket"),
-    # A backup that is refused: the alert, and the row that is removed once it is sent.
+    # A backup that is refused: the alert.
     ("BackupFunction", "sns:Publish", "AlertTopic"),
+    # An alert that is no news, or one of too many: its finding is kept, and its row goes.
     ("BackupFunction", "dynamodb:DeleteItem", "Table"),
+    ("BindFunction", "dynamodb:DeleteItem", "Table"),
     # A backup that has to wait, for a permit of the API budget above all.
     ("BackupFunction", "sqs:SendMessage", "BackupQueue"),
     # Never called: it makes S3 say that a key is not there.
@@ -47,9 +49,8 @@ RARE = {
     ("BindFunction", "dynamodb:DeleteItem", "Table"),
     # Long work whose message was lost five minutes ago.
     ("ReconcileFunction", "sqs:SendMessage", "BackupQueue"),
-    # A pool Worker that is not what was published: Cloudflare is asked, with a permit.
-    ("ReconcileFunction", "secretsmanager:GetSecretValue", "CloudflareToken"),
-    ("ReconcileFunction", "dynamodb:UpdateItem", "Table"),
+    # Alerts that go out as signed webhooks, of a fleet that has an address for them.
+    ("ReconcileFunction", "secretsmanager:GetSecretValue", "AlertWebhook"),
 }
 """What is called on days that no story of a minute can have; unit tests have them."""
 

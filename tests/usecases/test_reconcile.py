@@ -8,11 +8,14 @@ import boto3
 import pytest
 
 from local.cloudflare import Emulator
+from shared.aws.items import Change
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import binding_name, database_name
 from shared.domain.tenant import TenantStatus
 from shared.settings import Settings
 from shared.usecases.operate_restore import OperateRestore
+from shared.usecases.sweep import Sweep
+from shared.usecases.turn_out import turn_out
 from tests.usecases.drifting import TENANTS, Drifting, a_fleet
 from tests.usecases.long_work import add_long_work, backed_up
 from tests.usecases.test_signup_path import ready
@@ -54,6 +57,21 @@ def test_what_harms_nobody_is_repaired_at_first_sight(drifting: Drifting) -> Non
     kinds = ("binding_missing", "binding_wrong", "directory_stale")
     told = [f"{state} {kind}" for state in ("firing", "resolved") for kind in kinds]
     assert drifting.told() == told
+
+
+def test_a_database_that_lost_slot_and_binding_is_bound_again(drifting: Drifting) -> None:
+    """Its record says where it belongs: one of a tenant and one of the pool come back at once."""
+    one, pooled = drifting.of("one"), drifting.pooled()
+    table = boto3.resource("dynamodb").Table("state")
+    for script, ulid in ((one.shard, one.database_ulid), (pooled.shard, pooled.ulid)):
+        table.delete_item(Key={"pk": f"WORKER#{script}", "sk": f"DB#{ulid}"})
+        drifting.account.edit(script, without=binding_name(ulid))
+    assert drifting.one_pass() == {("binding_missing", "one"), ("binding_missing", pooled.name)}
+    assert drifting.settled()["left"] == 0
+    drifting.serves(*TENANTS)
+    assert pooled.binding in drifting.account.databases(pooled.shard)
+    drifting.world.clock.pass_(minutes=10)
+    assert drifting.one_pass() == set()
 
 
 def test_lost_work_is_woken(drifting: Drifting) -> None:
@@ -104,17 +122,50 @@ def test_a_missing_tenant_database(drifting: Drifting, tmp_path: Path) -> None:
 
 
 def test_a_missing_pool_database_is_replaced(drifting: Drifting) -> None:
-    """Nobody can claim what is gone, and the pool is as full as before."""
-    gone = drifting.pooled()
+    """Nobody can claim what is gone, the pool is as full as before, and so is the shard."""
+    gone, pools = drifting.pooled(), drifting.world.control.pools
+    rooms = pools.shards()
     drifting.delete_database(gone.database_id)
     assert drifting.one_pass() == {("database_missing", gone.name)}
     assert drifting.settled()["left"] == 0
     record = drifting.world.control.state.database(gone.ulid)
     assert record is not None
-    assert record.status is DatabaseStatus.QUARANTINED
+    assert record.status is DatabaseStatus.DELETED
+    assert drifting.world.control.state.slot(gone.shard, gone.ulid) is None
+    assert sum(room.used for room in pools.shards()) == sum(room.used for room in rooms)
     assert ready(drifting.world) == drifting.world.control.settings.pool_target
     drifting.world.clock.pass_(minutes=10)
     assert drifting.one_pass() == set()
+
+
+def test_only_what_is_gone_gives_its_slot_back(drifting: Drifting) -> None:
+    """What D1 still has keeps record and slot; once it is gone the sweep sees to both, once."""
+    world, before = drifting.world, drifting.pooled()
+    control = world.control
+    used = sum(room.used for room in control.pools.shards())
+    aside = before.moved(DatabaseStatus.QUARANTINED, world.clock(), reason="by hand")
+    control.state.commit(Change(before, aside), also=turn_out(control, before))
+    world.queues.wake(before.shard, "t")
+    control.enqueue("pool", before.class_, trace="t")
+    drifting.work()
+    taken = used + 1  # by the one that the pool made instead
+    for gone in (False, True):
+        if gone:
+            drifting.delete_database(before.database_id)
+        world.clock.pass_(minutes=6)
+        assert Sweep(control, world.outside)("sweep").gone == 1
+        slot, record = control.state.slot(before.shard, before.ulid), control.state.database
+        assert slot is not None
+        assert slot.gone
+        assert record(before.ulid) == aside
+        assert sum(room.used for room in control.pools.shards()) == taken
+        drifting.work()
+    ended = record(before.ulid)
+    assert ended is not None
+    assert ended.status is DatabaseStatus.DELETED
+    assert control.state.slot(before.shard, before.ulid) is None
+    assert sum(room.used for room in control.pools.shards()) == used
+    assert Sweep(control, world.outside)("sweep").gone == 0
 
 
 def test_what_could_hurt_waits_for_a_second_pass_and_a_day(drifting: Drifting) -> None:
