@@ -133,7 +133,7 @@ def test_what_a_publish_finds_missing_in_the_pool_is_replaced_without_a_sweep(
     world.run()
     record = control.state.database(gone.ulid)
     assert record is not None
-    assert record.status is DatabaseStatus.QUARANTINED
+    assert record.status is DatabaseStatus.DELETED
     assert ready(world) == control.settings.pool_target
 
 

@@ -111,7 +111,7 @@ def test_a_tenant_that_names_what_is_nowhere() -> None:
 
 @pytest.mark.parametrize("served", [True, False])
 def test_a_tenant_fails_though_a_publish_found_its_database_gone_first(served: bool) -> None:
-    """Set aside by whoever noticed first, it is its tenant's failing still, until that has failed."""
+    """Set aside by whoever noticed first, it is still to fail its tenant, until that has failed."""
     names = Pointer("org_a", A, f"uuid-{A}", served=served)
     [seen] = databases({}, recorded(A, S.QUARANTINED, "org_a"), pointers=(names,))
     assert seen.repair == (FailTenant("org_a", A, 3) if served else None)
