@@ -4,7 +4,7 @@ A pass is a list of steps, each of which can be done in one go. When the time or
 invocation run out, what was seen so far is put into the bucket and the next one goes on with the
 first step that is left::
 
-    databases ─▶ bindings of each shard ─▶ routes ─▶ contents ─▶ work ─▶ Workers
+    databases ─▶ bindings of each shard ─▶ slots ─▶ routes ─▶ contents ─▶ work ─▶ Workers
                                                     plan ─▶ keep ─▶ repair ─▶ mend ─▶ report
 
 Findings are kept before anything is repaired: whoever is killed in between has told of all that he
@@ -36,6 +36,7 @@ from shared.usecases.gather_bindings import ShardMoving, gather_bindings
 from shared.usecases.gather_contents import gather_contents
 from shared.usecases.gather_databases import gather_databases
 from shared.usecases.gather_routes import gather_routes
+from shared.usecases.gather_slots import gather_slots
 from shared.usecases.gather_work import gather_work
 from shared.usecases.look_after_workers import LookAfterWorkers, WorkersReport
 from shared.usecases.looking import Looking
@@ -59,6 +60,7 @@ KINDS_OF_STEP: Final[Mapping[str, tuple[DriftKind, ...]]] = {
         _K.BINDING_DANGLING,
         _K.BINDING_UNEXPECTED,
     ),
+    "slots": (_K.BINDING_MISSING,),
     "routes": (_K.DIRECTORY_STALE,),
     "contents": _CONTENTS,
     "workers": OF_WORKERS,
@@ -122,7 +124,7 @@ class Reconcile:
     def _begun(self, *, dry: bool) -> Run:
         now = self.control.now()
         shards = [f"bindings:{room.script}" for room in self.control.pools.shards()]
-        steps = ["databases", *shards, "routes", "contents", "work", "workers", "plan"]
+        steps = ["databases", *shards, "slots", "routes", "contents", "work", "workers", "plan"]
         if not dry:
             steps += ["keep", "repair", "mend"]
         return Run(run_id=new_ulid(now), began=now, dry=dry, todo=[*steps, "report"])
@@ -178,6 +180,8 @@ class Reconcile:
             case "bindings":
                 run.saw(gather_bindings(looking, subject))
                 run.count("shards", 1)
+            case "slots":
+                run.saw(gather_slots(looking))
             case "routes":
                 stale, tenants = gather_routes(looking)
                 run.saw(stale)

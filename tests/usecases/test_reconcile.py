@@ -59,6 +59,21 @@ def test_what_harms_nobody_is_repaired_at_first_sight(drifting: Drifting) -> Non
     assert drifting.told() == told
 
 
+def test_a_database_that_lost_slot_and_binding_is_bound_again(drifting: Drifting) -> None:
+    """Its record says where it belongs: one of a tenant and one of the pool come back at once."""
+    one, pooled = drifting.of("one"), drifting.pooled()
+    table = boto3.resource("dynamodb").Table("state")
+    for script, ulid in ((one.shard, one.database_ulid), (pooled.shard, pooled.ulid)):
+        table.delete_item(Key={"pk": f"WORKER#{script}", "sk": f"DB#{ulid}"})
+        drifting.account.edit(script, without=binding_name(ulid))
+    assert drifting.one_pass() == {("binding_missing", "one"), ("binding_missing", pooled.name)}
+    assert drifting.settled()["left"] == 0
+    drifting.serves(*TENANTS)
+    assert pooled.binding in drifting.account.databases(pooled.shard)
+    drifting.world.clock.pass_(minutes=10)
+    assert drifting.one_pass() == set()
+
+
 def test_lost_work_is_woken(drifting: Drifting) -> None:
     """A tenant whose message was lost, a pool that nobody fills and dead letters are told of."""
     world = drifting.world

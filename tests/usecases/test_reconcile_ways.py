@@ -92,7 +92,7 @@ def test_two_at_once_repair_once(drifting: Drifting) -> None:
     vandalise(drifting)
     first, second = drifting.reconcile, drifting.reconcile
     answers = []
-    begun = second(trace="t", time_left=_steps(8))
+    begun = second(trace="t", time_left=_steps(9))
     assert begun.state == "unfinished"
     assert begun.step == "keep"
     answers.append(first(trace="t", time_left=lambda: 10_000.0))

@@ -1,6 +1,6 @@
 """Bindings: what a shard's settings hold, against the slots that the table has of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from shared.domain.database import Database
@@ -9,11 +9,12 @@ from shared.domain.drift.kinds import Drift, Evidence
 from shared.domain.drift.policy import DriftKind
 from shared.domain.drift.repairs import DropBinding, GiveSlot, Repair, RepublishShard
 from shared.domain.finding import Severity
-from shared.domain.names import database_name, is_binding, ulid_of_binding
+from shared.domain.names import binding_name, database_name, is_binding, ulid_of_binding
 from shared.domain.worker import Binding, Slot
 
 __all__ = [
     "AnyBinding",
+    "Belonging",
     "BindingDangling",
     "BindingDrift",
     "BindingMissing",
@@ -22,6 +23,7 @@ __all__ = [
     "ShardSeen",
     "bound_databases",
     "compare_bindings",
+    "compare_places",
     "known_better",
 ]
 
@@ -55,9 +57,21 @@ class BindingDrift(Drift):
 
 
 class BindingMissing(BindingDrift):
-    """A binding that was published is not there."""
+    """A binding that was published is not there.
+
+    `slotless`: nor is its slot; its database's record says that it belongs here.
+    """
 
     kind: ClassVar = DriftKind.BINDING_MISSING
+
+    slotless: bool = False
+
+    @property
+    def repair(self) -> Repair | None:
+        """Return what would mend it."""
+        if self.slotless:
+            return GiveSlot(self.script, self.ulid)
+        return RepublishShard(self.script, self.version)
 
     @property
     def summary(self) -> str:
@@ -168,6 +182,34 @@ class ShardSeen(NamedTuple):
     published: int
     slots: Sequence[Slot]
     bound: Mapping[str, str | None]
+
+
+class Belonging(NamedTuple):
+    """Which database's record says that it is bound on a shard, and whose it is."""
+
+    ulid: str
+    database_id: str | None
+    owner: str | None
+
+
+def compare_places(
+    fleet: str, shard: ShardSeen, belonging: Iterable[Belonging]
+) -> Iterator[BindingMissing]:
+    """Say which databases a shard should have and has neither slot nor binding of."""
+    slots = {slot.ulid for slot in shard.slots}
+    for ulid, database_id, owner in belonging:
+        binding = binding_name(ulid)
+        if ulid not in slots and binding not in shard.bound:
+            yield BindingMissing(
+                script=shard.script,
+                ulid=ulid,
+                version=shard.version,
+                binding=binding,
+                database_id=database_id,
+                database_name=database_name(fleet, ulid),
+                tenant_id=owner,
+                slotless=True,
+            )
 
 
 def known_better(

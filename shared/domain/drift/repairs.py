@@ -46,7 +46,7 @@ class DropBinding:
 
 @dataclass(frozen=True, slots=True)
 class GiveSlot:
-    """Give a database that is bound where it belongs its slot in the table again."""
+    """Give a database its slot in the table again, on the shard where it belongs."""
 
     word: ClassVar = "rebind"
     script: str

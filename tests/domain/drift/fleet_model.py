@@ -11,11 +11,13 @@ from typing import assert_never
 from shared.domain.database import Database as Record
 from shared.domain.database import DatabaseStatus
 from shared.domain.drift.bindings import (
+    Belonging,
     BindingDrift,
     BindingUnexpected,
     BindingWrong,
     ShardSeen,
     compare_bindings,
+    compare_places,
     known_better,
 )
 from shared.domain.drift.databases import (
@@ -160,12 +162,21 @@ def look(fleet: Fleet) -> list[AnyDrift]:
         slots = list(fleet.slots[shard].values())
         seen = ShardSeen(shard, 1, fleet.published[shard], slots, fleet.bound[shard])
         found += [_known_better(fleet, each) for each in compare_bindings(FLEET, seen)]
+        found += compare_places(FLEET, seen, _belonging(fleet, shard))
     homes = {key: _home(fleet, key) for key in fleet.tenants}
     for stale in compare_routes(homes, [sorted(fleet.directory.values())]):
         owner = fleet.owners.get(stale.leads_to or "")
         foreign = owner if owner != stale.route else None
         found.append(stale.model_copy(update={"foreign": foreign}))
     return found
+
+
+def _belonging(fleet: Fleet, shard: str) -> list[Belonging]:
+    return [
+        Belonging(key, each.database_id, each.owner)
+        for key, each in fleet.databases.items()
+        if each.shard == shard and each.status in {S.READY, S.CLAIMED}
+    ]
 
 
 def _known_better(fleet: Fleet, binding: BindingDrift) -> AnyDrift:

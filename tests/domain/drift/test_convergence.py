@@ -161,16 +161,15 @@ def test_nothing_is_deleted_and_nothing_mixed(acts: list[tuple[Vandalism, int, i
 def test_who_still_has_a_database_is_served_in_the_end(
     acts: list[tuple[Vandalism, int, int]],
 ) -> None:
-    """A tenant whose record, slot and database are there ends bound and routed to just that."""
+    """A tenant whose record and database are there ends bound and routed to just that."""
     fleet = vandalised(acts)
     for _ in range(MOST_PASSES):
         one_pass(fleet)
     for tenant_id, tenant in fleet.tenants.items():
         number = int(tenant.ulid)
         slot = fleet.slots[tenant.shard].get(tenant.ulid)
-        bound_by_hand = binding_name(tenant.ulid) in fleet.bound[tenant.shard]
         there = fleet.d1.get(uuid(number)) is not None and tenant.ulid in fleet.databases
-        if there and (slot is not None or bound_by_hand):
+        if there:
             assert slot is not None
             assert not slot.leaving
             assert tenant.state == "active"

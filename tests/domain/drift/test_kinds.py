@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.domain.database import Database, DatabaseStatus
-from shared.domain.drift.bindings import BindingUnexpected, ShardSeen, compare_bindings
+from shared.domain.drift.bindings import (
+    Belonging,
+    BindingUnexpected,
+    ShardSeen,
+    compare_bindings,
+    compare_places,
+)
 from shared.domain.drift.contents import Measured, compare_contents, right_schemas
 from shared.domain.drift.databases import Pointer, Recorded, compare_databases
 from shared.domain.drift.decide import ForPeople, Later, Now, Seen, in_order, judge
@@ -158,6 +164,20 @@ def test_bindings() -> None:
 def test_what_no_publish_carried_yet_is_not_missed(one: Slot) -> None:
     """A slot that is newer than what was published, or leaving, may be without its binding."""
     assert list(compare_bindings("acme", shard(one))) == []
+
+
+def test_what_lost_slot_and_binding() -> None:
+    """The record alone says where it belongs: it gets its slot again, at first sight."""
+    belonging = [Belonging(each, f"uuid-{each}", "org_a") for each in (A, B, C)]
+    seen = shard(slot(A), **{A: f"uuid-{A}", B: f"uuid-{B}"})
+    [lost] = compare_places("acme", seen, belonging)
+    assert (lost.kind, lost.binding, lost.tenant_id) == (
+        "binding_missing",
+        binding_name(C),
+        "org_a",
+    )
+    assert lost.repair == GiveSlot("acme-pool-1", C)
+    assert isinstance(judge(lost, policy=DEFAULT_POLICY, before=None, now=NOW), Now)
 
 
 def test_a_binding_that_came_back() -> None:
