@@ -248,7 +248,7 @@ def test_a_backup_that_is_refused_stops_everything(world: World) -> None:
     close(world, "org_stop")
     for _ in range(3):
         world.run()
-        world.clock.pass_(hours=2)
+        world.clock.pass_(hours=1)  # less than until a reminder
         Sweep(world.control, world.outside)("sweep")
     stopped = database_of(world, tenant)
     assert stopped.status is D.QUARANTINED
