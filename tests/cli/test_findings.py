@@ -27,6 +27,19 @@ def seen(number: int, severity: Severity = Severity.WARNING, kind: str = KIND) -
     )
 
 
+@pytest.fixture(autouse=True)
+def _nothing_stands(stack: Any) -> None:
+    """Forget what the tests of other commands were told of: the stack is everybody's."""
+    forget(stack)
+
+
+def forget(stack: Any) -> None:
+    table, store = stack.parts.control.state.table, KeepFindings(stack.parts.control).store
+    for item in [*table.query("OUTBOX"), *store.standing(), *store.resolved()]:
+        key = item if isinstance(item, dict) else {"pk": f"FINDING#{item.fingerprint}"}
+        table.write(Delete({"pk": str(key["pk"]), "sk": str(key.get("sk", "META"))}))
+
+
 @pytest.fixture
 def found(stack: Any) -> Iterator[Any]:
     """The stack with two findings that stand and one that ended; nothing of them stays."""
@@ -35,10 +48,7 @@ def found(stack: Any) -> Iterator[Any]:
     keep(sightings, compared=(), trace="t")
     keep((), compared={"schema_drift"}, trace="t")
     yield stack
-    table = stack.parts.control.state.table
-    for item in [*table.query("OUTBOX"), *keep.store.standing(), *keep.store.resolved()]:
-        key = item if isinstance(item, dict) else {"pk": f"FINDING#{item.fingerprint}"}
-        table.write(Delete({"pk": str(key["pk"]), "sk": str(key.get("sk", "META"))}))
+    forget(stack)
 
 
 def test_nothing_is_wrong(stack: Any) -> None:

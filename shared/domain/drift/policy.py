@@ -95,7 +95,7 @@ HARMLESS: Final = frozenset(
 _NO_REPAIR: Final = frozenset(
     {
         *(_K.SCHEMA_DRIFT, _K.SIZE_NEAR_LIMIT, _K.DLQ_NOT_EMPTY),
-        *(_K.WORKER_UNANSWERED, _K.WORKER_OF_ANOTHER_FLEET),
+        _K.WORKER_OF_ANOTHER_FLEET,
     }
 )
 """Kinds that only a person can mend."""
