@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from local.aws.cloud import Aws, AwsFailed, clean_environment, listen
-from local.aws.deploy import Deployment, Function, client, deploy
-from local.aws.template import REGION, Compiled, TemplateRefused, compile_template, setting_names
+from local.aws.deploy import Deployment, client, deploy
+from local.aws.template import Compiled, TemplateRefused, compile_template, setting_names
 from local.description import describe, write_description
 from local.emulator import Cloudflare, CloudflareFailed, Doors
 from local.functions import schedules
-from local.functions.environment import Launch, Result
+from local.functions.environment import Result
 from local.functions.gateway import Gateway
 from local.functions.invoke_api import InvokeApi
 from local.functions.lambda_service import LambdaService
+from local.functions.launching import credentials, launch_of
 from local.functions.sources import QueueSource
 from local.processes import Child, Lifeline, tail
 from local.serving import Served
@@ -301,7 +302,7 @@ class Stack:
     ) -> LambdaService:
         aws_url = self._between(endpoint_url)
         launches = {
-            function.name: (_launch(function, aws_url, logs), MOST_ENVIRONMENTS)
+            function.name: (launch_of(function, aws_url, logs), MOST_ENVIRONMENTS)
             for function in deployment.functions
         }
         self.functions = {launch.log.stem: name for name, (launch, _) in launches.items()}
@@ -342,7 +343,7 @@ class Stack:
             environment={
                 **clean_environment(),
                 **deployment.functions[0].environment,
-                **_credentials(endpoint_url, "operator"),
+                **credentials(endpoint_url, "operator"),
             },
             directory=ROOT,
             answers=lines,
@@ -368,31 +369,6 @@ def _listen(what: str, port: int) -> socket.socket:
         return listen(port)
     except OSError as error:
         raise StackFailed(f"port {port} for {what} is taken: {error.strerror}") from error
-
-
-def _credentials(endpoint_url: str, who: str) -> dict[str, str]:
-    """Return what lets boto3 find the AWS on this machine, and no other; `who` signs."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": who,
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }
-
-
-def _launch(function: Function, endpoint_url: str, logs: Path) -> Launch:
-    name = function.environment.get("POWERTOOLS_SERVICE_NAME", function.logical_id)
-    return Launch(
-        name=function.name,
-        arn=function.arn,
-        handler=function.handler,
-        timeout=function.timeout,
-        memory=function.memory,
-        variables={**function.environment, **_credentials(endpoint_url, function.logical_id)},
-        root=ROOT,
-        log=logs / f"{name}.log",
-    )
 
 
 def _lines(path: Path) -> list[str]:

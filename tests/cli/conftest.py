@@ -17,16 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from click.testing import CliRunner
 
 from local.aws.cloud import listen
 from local.aws.deploy import client, deploy
 from local.aws.template import compile_template
 from local.cloudflare.emulator import Emulator
 from local.serving import Served
-from ops.cli import main
 from shared import wiring
 from shared.aws.backups import BackupStore
 from shared.domain.billing_events import Word
@@ -49,6 +46,7 @@ from shared.usecases.refill_pool import RefillPool
 from shared.usecases.restore_backup import RestoreBackup
 from shared.usecases.sweep import Sweep
 from shared.usecases.worker_code import WorkerCode
+from tests.cli.running import Ran, environment, forget_connections, run
 from tests.support.moto import moto_process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,53 +55,6 @@ PAUSE = 0.05
 """Seconds between looks at empty queues: each one costs the moto process as much as a message."""
 ADMIN = "whsec_" + base64.b64encode(b"a" * 32).decode()
 NOTES = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
-
-
-@dataclass
-class Ran:
-    """What a run of the command line left: its exit status and both outputs."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def data(self) -> Any:
-        """Standard output as JSON: it must be nothing else."""
-        return json.loads(self.stdout)
-
-
-def run(*arguments: str, typed: str | None = None, **environ: str) -> Ran:
-    """Run the command line in this process; `typed` comes from standard input."""
-    with warnings.catch_warnings():
-        # Connections that a run leaves open are closed by the end of its process.
-        warnings.simplefilter("ignore", ResourceWarning)
-        result = CliRunner().invoke(main, list(arguments), input=typed, env=environ)
-        forget_connections()
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)
-
-
-def forget_connections() -> None:
-    """Close what a run left open, as the end of its process would."""
-    boto3.DEFAULT_SESSION = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Have environment variables, and everything as before afterwards."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        forget_connections()
 
 
 @dataclass
