@@ -13,6 +13,7 @@ from typing import Any, Final
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.drift.contents import AnyContents, Measured, compare_contents, right_schemas
 from shared.domain.migrations import LEDGER
+from shared.domain.names import binding_name
 from shared.errors import ControlPlaneError
 from shared.usecases.looking import Looking
 from shared.usecases.made_schemas import made_schemas
@@ -87,7 +88,7 @@ def _night(ulid: str) -> int:
 
 
 def _measured(looking: Looking, shard: str, items: Sequence[dict[str, Any]]) -> Iterator[Measured]:
-    known = {f"DB_{item['ulid']}": item for item in items}
+    known = {binding_name(str(item["ulid"])): item for item in items}
     for row in looking.outside.router().inspect(shard, list(known), LEDGER):
         if row.error is not None or row.schema_hash is None:
             continue  # what does not answer is seen by others: it is not there, or not bound

@@ -126,7 +126,7 @@ class RepairDrift:
         """Mark a shard to be published anew, and wake its publisher."""
         control = self.looking.control
         line = control.line("repairing", why=drift.summary, trace=self.trace)
-        after = worker.changed(control.now(), published_hash="")
+        after = worker.to_publish(control.now())
         control.state.commit(
             Change(worker, after, line), also=[*also, *self._line_of_tenant(drift)]
         )

@@ -115,7 +115,7 @@ class DatabaseMissing(Drift):
 class DatabaseOrphan(Drift):
     """A database with a name of ours is on D1, and no record says so.
 
-    `named_by` says that a tenant's record names it, `recorded` that its record says `deleted`.
+    `named_by` says that a tenant's record names it, `deleted` that its record says so.
     """
 
     kind: ClassVar = DriftKind.DATABASE_ORPHAN

@@ -4,21 +4,19 @@ The base says what scripts and alerts get of any of them. A kind's `subject` tel
 another; the text of its summary may change from night to night.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.drift.policy import DriftKind
 from shared.domain.drift.repairs import Repair
-from shared.domain.finding import Severity, Sighting
+from shared.domain.finding import Evidence, Severity, Sighting
 
 __all__ = ["Drift", "Evidence"]
 
-Evidence = Mapping[str, str | int | None]
 
-
-class Drift(BaseModel):
+class Drift(BaseModel, ABC):
     """Hold what every kind of drift has.
 
     `certain` says that more than one witness was heard, so that the repair can't make it worse and
@@ -36,9 +34,9 @@ class Drift(BaseModel):
     certain: bool = False
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """Return what it is about, unlike any other of its kind."""
-        raise NotImplementedError
 
     @property
     def severity(self) -> Severity:
@@ -46,9 +44,9 @@ class Drift(BaseModel):
         return Severity.WARNING
 
     @property
+    @abstractmethod
     def summary(self) -> str:
         """Return one line for people."""
-        raise NotImplementedError
 
     @property
     def repair(self) -> Repair | None:
