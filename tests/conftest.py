@@ -4,10 +4,13 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from botocore import session
 from botocore.loaders import create_loader
+from httpx._transports import default as transports
 
 from local.aws import backends
 from tests.support.moto import moto_process
@@ -51,6 +54,24 @@ def _read_models_once() -> Iterator[None]:
     shared = create_loader()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "create_loader", lambda _search_path=None: shared)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_certificates_once() -> Iterator[None]:
+    """Let all of httpx's clients in a process share one default context.
+
+    Each would read all the certificates that there are, for addresses that have none.
+    """
+    shared = httpx.create_ssl_context()
+    make = transports.create_ssl_context
+
+    def context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> Any:
+        plain = verify is True and cert is None
+        return shared if plain else make(verify=verify, cert=cert, trust_env=trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transports, "create_ssl_context", context)
         yield
 
 

@@ -79,7 +79,7 @@ def settings(emulator: Emulator) -> Settings:
 @pytest.fixture
 def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
     """A fleet that was set up, with the example's migration pushed and nothing in its pool yet."""
-    httpx.post(f"{emulator.control_url}/reset").raise_for_status()
+    _empty(emulator)
     clock = Clock()
     queues = Waiting(clock)
     boto3.client("s3").create_bucket(Bucket=settings.bucket_name)
@@ -89,8 +89,9 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
     boto3.client("events").create_event_bus(Name=settings.event_bus_name)
     boto3.client("sns").create_topic(Name="alerts")
     executioner = Executioner()
-    # Signing would be a fifth of what a call to moto costs.
-    unsigned = boto3.resource("dynamodb", config=Config(signature_version=UNSIGNED))
+    # Signing, and putting a user agent together, would be a third of what a call to moto costs.
+    plain = Config(signature_version=UNSIGNED, user_agent="tests")
+    unsigned = boto3.resource("dynamodb", config=plain)
     dynamodb: Any = WatchedAws("dynamodb", unsigned.meta.client, executioner)
     dynamodb.create_table(TableName=settings.table_name, **table_properties())
     table = Table(dynamodb, settings.table_name)
@@ -148,6 +149,18 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
         push_migrations(outside.migrations, MIGRATIONS, pushed_by="test", now=clock)
         queues.heap.clear()
         yield world
+
+
+def _empty(emulator: Emulator) -> None:
+    """Undo faults, and delete the Workers of earlier tests: a deployment restarts all."""
+    httpx.post(f"{emulator.control_url}/reset").raise_for_status()
+    with httpx.Client(
+        base_url=f"{emulator.base_url}/accounts/{emulator.account.account_id}/workers",
+        headers={"Authorization": f"Bearer {emulator.api_token}"},
+    ) as workers:
+        for script in workers.get("/scripts").raise_for_status().json()["result"]:
+            path = f"/scripts/{script['id']}"
+            workers.delete(path, params={"force": "true"}).raise_for_status()
 
 
 @pytest.fixture
