@@ -1,9 +1,12 @@
 """A tenant that leaves, and what is looked at while it does."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import httpx
 
 from shared.aws.items import Change
@@ -19,7 +22,7 @@ from tests.support.events import signup
 from tests.usecases.test_signup_path import accept, fill_pool, status
 from tests.usecases.world import World
 
-__all__ = ["Prover", "close", "database_of", "gone", "live", "on_d1", "row_of", "tenant_of"]
+__all__ = ["Prover", "close", "database_of", "gone", "hear", "live", "on_d1", "row_of", "tenant_of"]
 
 NOW = timedelta(0)
 
@@ -80,6 +83,26 @@ def gone(world: World, tenant_id: str) -> None:
         world.clock.pass_(minutes=11)
         Sweep(world.control, world.outside)("sweep")
     raise AssertionError(f"{tenant_id} is still {tenant_of(world, tenant_id)}")
+
+
+def hear(world: World) -> Callable[[], list[dict[str, Any]]]:
+    """Listen to the event bus; return what gives the events that came since."""
+    sqs, events = boto3.client("sqs"), boto3.client("events")
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    bus = world.control.settings.event_bus_name
+    events.put_rule(Name="all", EventBusName=bus, EventPattern='{"source":["d1fleet"]}')
+    events.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "1", "Arn": arn["QueueArn"]}])
+
+    def receive() -> list[dict[str, Any]]:
+        found = []
+        while some := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in some:
+                found.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    return receive
 
 
 def tenant_of(world: World, tenant_id: str) -> Tenant:

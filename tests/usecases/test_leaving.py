@@ -1,11 +1,9 @@
 """Leaving: suspended, resumed, closed; one recorded step after the other, and back between any."""
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
@@ -25,6 +23,7 @@ from tests.usecases.leaving import (
     database_of,
     databases,
     gone,
+    hear,
     live,
     on_d1,
     row_of,
@@ -51,22 +50,7 @@ def world(world: World) -> World:
 @pytest.fixture
 def heard(world: World) -> Callable[[], list[dict[str, Any]]]:
     """What the event bus was told."""
-    sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    bus = world.control.settings.event_bus_name
-    events.put_rule(Name="all", EventBusName=bus, EventPattern='{"source":["d1fleet"]}')
-    events.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "1", "Arn": arn["QueueArn"]}])
-
-    def receive() -> list[dict[str, Any]]:
-        found = []
-        while some := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in some:
-                found.append(json.loads(message["Body"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return found
-
-    return receive
+    return hear(world)
 
 
 def operate(world: World) -> OperateTenant:
