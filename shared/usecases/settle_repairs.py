@@ -19,6 +19,7 @@ from shared.domain.drift.repairs import FailTenant
 from shared.domain.drift.routes import DirectoryStale
 from shared.domain.drift.work import DeadLetters, PoolLow, TeardownOverdue, TenantStuck
 from shared.domain.finding import Sighting
+from shared.domain.names import ulid_of_binding
 from shared.domain.worker import Worker
 from shared.errors import ControlPlaneError
 from shared.usecases.context import Control
@@ -124,9 +125,11 @@ def look_again(looking: Looking, drifts: Sequence[AnyDrift]) -> Sequence[AnyDrif
         case DirectoryStale():
             moving = [one for one in drifts if not _is_settled(looking, one.tenant_id)]
             return [*moving, *look_at_routes(looking, [one.subject for one in drifts])]
-        case TenantStuck() | TeardownOverdue():
+        case TenantStuck():
             seen = (look_at_tenant(looking, one.subject, idle=False) for one in drifts)
             return [one for one in seen if one is not None]
+        case TeardownOverdue():
+            return [one for one in drifts if not _is_torn_down(looking, one)]
         case PoolLow():
             return look_at_pools(looking)
         case Contents():
@@ -163,6 +166,17 @@ def _is_live(worker: Worker | None) -> bool:
 def _is_settled(looking: Looking, tenant_id: str | None) -> bool:
     tenant = looking.control.state.tenant(tenant_id or "")
     return tenant is None or tenant.settled or tenant.routed_status == tenant.status
+
+
+def _is_torn_down(looking: Looking, drift: AnyDrift) -> bool:
+    """Say whether a teardown ended: the database is deleted, or its tenant stays after all.
+
+    That a tenant is closed, or that a copy of a served one is dropped, says nothing of the data.
+    """
+    database = looking.control.state.database(ulid_of_binding(drift.binding or "") or "")
+    if database is not None and database.status is not DatabaseStatus.CLAIMED:
+        return database.status is DatabaseStatus.DELETED
+    return look_at_tenant(looking, drift.subject, idle=False) is None
 
 
 def _is_at(looking: Looking, drift: AnyDrift, head: str) -> bool:
