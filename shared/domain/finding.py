@@ -161,6 +161,11 @@ class Finding(BaseModel):
             return None
         return None if self.last_notified is None else self.last_notified + REMIND_AFTER
 
+    @property
+    def reminded(self) -> bool:
+        """Say whether people heard of this opening more than once."""
+        return self.last_notified is not None and self.last_notified > self.first_seen
+
     def changed(self, **changes: object) -> Self:
         """Return its next version."""
         data = dict(self) | {"version": self.version + 1} | changes

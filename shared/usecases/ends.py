@@ -25,7 +25,8 @@ def ends(control: Control, findings: Iterable[Finding]) -> dict[str, str]:
     """Return by fingerprint why findings are over, for those that are."""
     over = {}
     for finding in findings:
-        stands = _STANDS.get(finding.kind)
+        # What stands for a storm ends with the last of them.
+        stands = None if finding.members else _STANDS.get(finding.kind)
         if stands is not None and not stands(control, finding):
             over[finding.fingerprint] = "its reason is gone"
     return over

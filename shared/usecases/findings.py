@@ -6,7 +6,7 @@ leaves both or none. Sending them is the outbox' turn (`usecases/send_alerts.py`
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -77,16 +77,19 @@ class KeepFindings:
         compared: Collection[str],
         trace: str,
         over: Mapping[str, str] | None = None,
+        standing: Iterable[Finding] | None = None,
     ) -> FindingsReport:
         """Write down what a real pass saw, and put the news of it into the outbox.
 
         Findings of the kinds in `compared` that it did not see are over, and so are those whose
         fingerprints `over` has, with the reason. What stands and was not looked at is reminded of.
+        `standing` is what stands, from the caller who read it just now.
         """
         now = self.control.now()
         todo = unique(seen)
         names = {sighting.fingerprint for sighting in todo}
-        kept = {finding.fingerprint: finding for finding in self.store.standing()}
+        known = self.store.standing() if standing is None else standing
+        kept = {finding.fingerprint: finding for finding in known}
         gone = {
             finding.fingerprint: "not seen any more"
             for finding in kept.values()
@@ -155,10 +158,18 @@ class KeepFindings:
 def _writes(change: Kept, now: datetime) -> Iterator[Write]:
     yield finding_put(change.before, change.after)
     if change.news is not None:
-        # Not to the channel that fails; only the reminder is, to see whether it works again.
-        failing = change.after.kind == CHANNEL_FAILING and change.news is not News.REMINDER
-        not_to = {change.after.subject} if failing else set()
-        yield news_put(now, change.after, change.news, not_to=not_to)
+        yield news_put(now, change.after, change.news, not_to=_not_to(change.after, change.news))
+
+
+def _not_to(finding: Finding, news: News) -> set[str]:
+    """Return the channel that fails, if it is not to be told so.
+
+    Only the reminders are, to see whether it works again; whoever took one has to hear the end, or
+    PagerDuty would have an open incident for ever.
+    """
+    if finding.kind != CHANNEL_FAILING or news is News.REMINDER:
+        return set()
+    return set() if news is News.RESOLVED and finding.reminded else {finding.subject}
 
 
 def ack(control: Control, fingerprint: str) -> Finding | None:

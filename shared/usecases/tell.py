@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.aws.findings import FindingStore
 from shared.aws.table import Item, Put
 from shared.domain.alert import Channel
-from shared.domain.finding import STORM, Severity, Sighting, fingerprint
+from shared.domain.finding import STORM, Finding, Severity, Sighting
 from shared.errors import Transient
 from shared.usecases.context import Control
 from shared.usecases.ends import ends
@@ -67,13 +66,15 @@ class Tell:
                 enter(self.control, row, hold=crowds[str(row["detail"]["kind"])] >= STORM)
         report.held = gather_held(self.control, self._rows())
         keep = KeepFindings(self.control)
-        kept = keep((), compared=(), over=ends(self.control, keep.standing()), trace=trace)
+        standing = list(keep.store.standing())  # once: there may be thousands
+        over = ends(self.control, standing) | self._removed(standing)
+        kept = keep((), compared=(), over=over, trace=trace, standing=standing)
         report.resolved, report.reminded = kept.resolved, kept.reminded
         send = SendAlerts(self.control, self.channels, whole=True)
         self._send(send)
         report.failing = dict(send.failing)
         send.rest()
-        if self._note_channels(send, trace):
+        if self._note_channels(send, kept.findings, trace):
             self._send(send)
         report.sent = send.sent
         return report
@@ -87,7 +88,16 @@ class Tell:
             if mine is not None:
                 send(mine)
 
-    def _note_channels(self, send: SendAlerts, trace: str) -> bool:
+    def _removed(self, standing: Sequence[Finding]) -> dict[str, str]:
+        """Return by fingerprint why findings of channels that nobody chose any more are over."""
+        names = {channel.name for channel in self.channels}
+        return {
+            finding.fingerprint: "it is no channel any more"
+            for finding in standing
+            if finding.kind == CHANNEL_FAILING and finding.subject not in names
+        }
+
+    def _note_channels(self, send: SendAlerts, standing: Sequence[Finding], trace: str) -> bool:
         """Make findings of the channels that fail, end those of channels that work again."""
         seen = [
             Sighting(
@@ -98,12 +108,14 @@ class Tell:
             )
             for name, reason in send.failing.items()
         ]
-        store = FindingStore(self.control.state.table)
-        over = {}
-        for name in send.working - send.failing.keys():
-            found = store.get(fingerprint(CHANNEL_FAILING, name))
-            if found is not None and found.standing:
-                over[found.fingerprint] = "it takes alerts again"
+        known = [finding for finding in standing if finding.kind == CHANNEL_FAILING]
+        work = send.working - send.failing.keys()
+        over = {
+            finding.fingerprint: "it takes alerts again"
+            for finding in known
+            if finding.subject in work
+        }
         if not seen and not over:
             return False
-        return KeepFindings(self.control)(seen, compared=(), over=over, trace=trace).notified > 0
+        keep = KeepFindings(self.control)
+        return keep(seen, compared=(), over=over, trace=trace, standing=known).notified > 0
