@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from shared.domain.channel_turns import Turns
 from shared.observability import Meter, make_logger
 from shared.outside_wiring import build_reconciling
 from shared.usecases.after_sweep import AfterSweep
@@ -55,14 +56,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _sweep(
     parts: Parts, after: AfterSweep, trace: str, time_left: Callable[[], float]
 ) -> dict[str, Any]:
-    report = Sweep(parts.control, parts.outside)(trace)
+    turns = Turns()
+    report = Sweep(parts.control, parts.outside, turns)(trace)
     meter = Meter("reconcile")
     meter.count("SweptOverdue", report.tenants + report.databases)
     meter.count("SweptOverwritten", len(report.overwritten))
     meter.count("AlertChannelsFailing", len(report.channels_failing), fleet=parts.settings.fleet)
     _beat(meter, parts)
     logger.info("swept", extra=asdict(report))
-    for answer in after(report, trace, time_left):
+    for answer in after(report, trace, time_left, turns):
         _told(answer, parts)
     return asdict(report)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.domain.channel_turns import Turns
 from shared.domain.drift.decide import in_order
 from shared.domain.drift.policy import DriftKind
 from shared.errors import ControlPlaneError
@@ -35,15 +36,20 @@ class AfterSweep:
     settle: SettleRepairs
 
     def __call__(
-        self, swept: SweepReport, trace: str, time_left: Callable[[], float]
+        self,
+        swept: SweepReport,
+        trace: str,
+        time_left: Callable[[], float],
+        turns: Turns | None = None,
     ) -> list[RunAnswer]:
         """Tell of what the sweep saw, see to repairs, and go on with unfinished passes.
 
-        Returns the passes that it went on with.
+        `turns` are those that the sweep gave the channels of alerts. Returns the passes that it
+        went on with.
         """
         parts: dict[str, Callable[[], Any]] = {
             "findings": lambda: self._tell(swept, trace),
-            "repairs": lambda: self._settle(trace),
+            "repairs": lambda: self._settle(trace, turns),
         }
         for name, part in parts.items():
             try:
@@ -53,7 +59,7 @@ class AfterSweep:
         answers = []
         for run_id in list(self.reconcile.runs.unfinished()):
             try:
-                answers.append(self.nightly(trace, time_left, run_id=run_id))
+                answers.append(self.nightly(trace, time_left, run_id=run_id, turns=turns))
             except ControlPlaneError:
                 log.exception("an unfinished pass has to wait", extra={"run": run_id})
         return answers
@@ -65,22 +71,24 @@ class AfterSweep:
         *,
         run_id: str | None = None,
         dry: bool = False,
+        turns: Turns | None = None,
     ) -> RunAnswer:
         """Begin a pass, or go on with one, and send what it has to tell."""
         answer = self.reconcile(trace=trace, time_left=time_left, run_id=run_id, dry=dry)
         if not dry:
-            self._send(trace)
+            self._send(trace, turns)
         return answer
 
-    def settled(self, run_id: str, trace: str) -> dict[str, Any]:
+    def settled(self, run_id: str, trace: str, *, turns: Turns | None = None) -> dict[str, Any]:
         """See to the repairs of a pass, and send what that has to tell."""
         answer = self.settle(run_id, trace)
-        self._send(trace)
+        self._send(trace, turns)
         return answer
 
-    def _send(self, trace: str) -> None:
+    def _send(self, trace: str, turns: Turns | None) -> None:
         """Send the alerts that wait; who pays for a pass need not wait for the sweep."""
-        Tell(self.reconcile.control, self.reconcile.outside.channels())(trace)
+        channels = self.reconcile.outside.channels()
+        Tell(self.reconcile.control, channels, turns or Turns())(trace)
 
     def _tell(self, swept: SweepReport, trace: str) -> None:
         control = self.reconcile.control
@@ -94,7 +102,7 @@ class AfterSweep:
             trace=trace,
         )
 
-    def _settle(self, trace: str) -> None:
+    def _settle(self, trace: str, turns: Turns | None) -> None:
         last = self.reconcile.runs.last()
         if last is not None and last.to_settle:
-            self.settled(last.run_id, trace)
+            self.settled(last.run_id, trace, turns=turns)

@@ -5,7 +5,6 @@ alone as long as it asked for; what it will never take is dropped for it alone.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,14 +14,13 @@ from shared.aws.alert_pace import AlertPace
 from shared.aws.outbox import busy_until
 from shared.aws.table import Item
 from shared.domain.alert import Alert, Channel
+from shared.domain.channel_turns import Turns
 from shared.domain.lifecycle import iso
 from shared.errors import Conflict, Permanent, Transient
 from shared.usecases.context import Control
 
 __all__ = ["SendAlerts"]
 
-FAILURES: Final = 3
-"""After so many in one run a channel is left alone until the next."""
 PATIENCE: Final = timedelta(minutes=15)
 """So long a channel may be busy before that is a failure of its own."""
 GIVEN_UP: Final = timedelta(days=1)
@@ -36,15 +34,16 @@ class SendAlerts:
 
     `whole`: `channels` are all that there are, so that a row which all of them had is removed. Rows
     come oldest first: what a channel could not be told keeps it from hearing what became of that.
+    `turns` outlast a run where several share an invocation.
     """
 
     control: Control
     channels: Sequence[Channel]
     whole: bool
+    turns: Turns = field(default_factory=Turns)
     sent: int = 0
     failing: dict[str, str] = field(default_factory=dict)
     working: set[str] = field(default_factory=set)
-    _failures: Counter[str] = field(default_factory=Counter)
     _closed: dict[str, bool] = field(default_factory=dict)
     _behind: set[tuple[str, str]] = field(default_factory=set)
 
@@ -109,6 +108,7 @@ class SendAlerts:
     def _try(self, channel: Channel, alert: Alert, now: datetime) -> str | None:
         """Return how a channel ended with an alert; None if it is to be asked again."""
         facts = {"channel": channel.name, "kind": alert.kind, "id": alert.id}
+        asked_at, failed = self.control.now(), False
         try:
             channel.send(alert)
         except Permanent as error:
@@ -117,7 +117,7 @@ class SendAlerts:
             return f"dropped: {error.reason}"
         except Transient as error:
             log.warning("a channel did not take an alert: %s", error, extra=facts)
-            self._failures[channel.name] += 1
+            failed = True
             busy = error.retry_after is not None
             if not busy or now - alert.at > PATIENCE:
                 self.failing[channel.name] = str(error)
@@ -126,6 +126,8 @@ class SendAlerts:
                 AlertPace(self.control.state.table).close(channel.name, until)
                 self._closed[channel.name] = True
             return None
+        finally:
+            self.turns.note(channel.name, self.control.now() - asked_at, failed=failed)
         self.working.add(channel.name)
         return "taken"
 
@@ -139,7 +141,7 @@ class SendAlerts:
         return way not in self._behind and not self._is_closed(name, now)
 
     def _is_closed(self, name: str, now: datetime) -> bool:
-        if self._failures[name] >= FAILURES:
+        if self.turns.had_enough(name):
             return True
         if name not in self._closed:
             until = AlertPace(self.control.state.table).closed_until(name)

@@ -14,6 +14,7 @@ from typing import Final
 
 from shared.aws.items import Change
 from shared.domain.backup import BackupStatus, RestoreStatus
+from shared.domain.channel_turns import Turns
 from shared.domain.database import UNSETTLED_DATABASE, DatabaseStatus
 from shared.domain.drift.policy import DriftKind, Repairing
 from shared.domain.finding import Sighting
@@ -75,10 +76,12 @@ class SweepReport:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Sweep the fleet."""
+    """Sweep the fleet; `turns` are those that channels of alerts have in this invocation."""
 
     control: Control
     outside: Outside
+
+    turns: Turns = field(default_factory=Turns)
 
     def __call__(self, trace: str) -> SweepReport:
         """Look through everything that could have been lost, and wake it."""
@@ -218,7 +221,7 @@ class Sweep:
         return sent
 
     def _alerts(self, trace: str, report: SweepReport) -> None:
-        told = Tell(self.control, self.outside.channels())(trace)
+        told = Tell(self.control, self.outside.channels(), self.turns)(trace)
         report.alerts, report.alerts_held = told.sent, told.held
         report.channels_failing = told.failing
 

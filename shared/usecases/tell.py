@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.aws.table import Item, Put
 from shared.domain.alert import Channel
+from shared.domain.channel_turns import Turns
 from shared.domain.finding import STORM, Finding, Severity, Sighting
 from shared.errors import Transient
 from shared.usecases.context import Control
@@ -47,10 +48,14 @@ class TellReport:
 
 @dataclass(frozen=True)
 class Tell:
-    """Send every alert that waits, through every channel."""
+    """Send every alert that waits, through every channel.
+
+    `turns` are those of the invocation, where it tells more than once.
+    """
 
     control: Control
     channels: Sequence[Channel]
+    turns: Turns = field(default_factory=Turns)
 
     def __call__(self, trace: str) -> TellReport:
         """Decide about new alerts, end what is over, remind of the rest, and send it all.
@@ -70,7 +75,7 @@ class Tell:
         over = ends(self.control, standing) | self._removed(standing)
         kept = keep((), compared=(), over=over, trace=trace, standing=standing)
         report.resolved, report.reminded = kept.resolved, kept.reminded
-        send = SendAlerts(self.control, self.channels, whole=True)
+        send = SendAlerts(self.control, self.channels, whole=True, turns=self.turns)
         self._send(send)
         report.failing = dict(send.failing)
         send.rest()

@@ -1,12 +1,14 @@
-"""What was told of a channel that fails ends: everywhere, and once."""
+"""A channel that fails costs little, and what was told of it ends: everywhere, and once."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from shared.aws.findings import FindingStore
+from shared.domain.alert import Alert
+from shared.domain.channel_turns import TIME_EACH, Turns
 from shared.domain.finding import Finding
-from shared.errors import Permanent
+from shared.errors import OutcomeUnknown, Permanent
 from shared.usecases.findings import CHANNEL_FAILING
 from shared.usecases.tell import Tell
 from tests.alerting.conftest import Desk
@@ -60,3 +62,41 @@ def test_what_stands_is_read_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     assert tell(desk).reminded == 3
     assert len(reads) == 2
     assert desk.pager.said[-1] == ENDED
+
+
+def test_a_dead_channel_has_two_timeouts_of_an_invocation(desk: Desk) -> None:
+    """However often it tells meanwhile; the others go on, and the next invocation tries again."""
+    asked: list[str] = []
+
+    def silent(alert: Alert) -> OutcomeUnknown:
+        asked.append(alert.id)
+        return OutcomeUnknown("it gave no answer in time")
+
+    desk.chat.fails = silent
+    turns = Turns()
+    for count in (1, 3, 5):
+        desk.keep(sightings(count), compared=(), trace="t")
+        Tell(desk.control, desk.channels, turns)("t")
+    assert len(asked) == 2
+    assert desk.pager.said.count(FIRING) == 5
+    tell(desk)
+    assert len(asked) == 4
+
+
+def test_a_slow_channel_does_not_keep_the_others_waiting(desk: Desk) -> None:
+    """It takes everything, but late: what is over its time waits for the next invocation."""
+    slow = TIME_EACH / 4
+
+    def late(_: Alert) -> None:
+        desk.wait(seconds=slow.total_seconds())
+
+    desk.chat.fails = late
+    desk.keep(sightings(9), compared=(), trace="t")
+    assert tell(desk).failing == {}
+    assert (len(desk.chat.took), len(desk.topic.took), len(desk.pager.took)) == (4, 9, 9)
+    tell(desk)
+    assert len(desk.chat.took) == 8
+    tell(desk)
+    assert desk.chat.said == [FIRING] * 9
+    assert len(desk.pager.took) == 9
+    assert desk.rows() == []

@@ -3,22 +3,30 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 
 from functions.reconcile import app
 from local.cloudflare import Emulator
 from shared.aws.budget import DynamoBudget
+from shared.aws.runs import Runs
+from shared.domain.alert import Alert
 from shared.domain.budget import BudgetLimits, Lane
+from shared.domain.finding import Severity, Sighting
 from shared.domain.names import database_name
 from shared.domain.tenant import TenantStatus
-from shared.errors import NoPermit
+from shared.errors import NoPermit, OutcomeUnknown
 from shared.settings import Settings
 from shared.usecases.after_sweep import AfterSweep
+from shared.usecases.findings import KeepFindings
+from shared.usecases.reconcile import Reconcile
+from shared.usecases.settle_repairs import SettleRepairs
 from tests.usecases.drifting import LONG, TENANTS, Drifting, a_fleet
 from tests.usecases.killing import Killed
 from tests.usecases.world import World
@@ -145,6 +153,40 @@ def test_a_pass_that_ends_is_a_sign_of_life(
     assert (begun["state"], none) == ("unfinished", [])
     done, one = beats(LONG, run=begun["run"])
     assert (done["state"], one) == ("done", [drifting.world.control.settings.fleet])
+
+
+@dataclass
+class Dead:
+    """A channel that never answers."""
+
+    name: str = "dead"
+    asked: list[str] = field(default_factory=list)
+
+    def send(self, alert: Alert) -> None:
+        self.asked.append(alert.id)
+        raise OutcomeUnknown("it gave no answer in time")
+
+
+def test_a_dead_channel_costs_a_sweep_two_timeouts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells of its own, and of each pass that it goes on with: all of that is one invocation."""
+    control, dead = world.control, Dead()
+    outside = replace(world.outside, channels=lambda: (control.outbox.topic, dead))
+    runs = Runs(control.state.table, boto3.client("s3"), control.settings.bucket_name)
+    told = KeepFindings(control), runs, dict
+    reconcile = Reconcile(control, outside, *told)
+    assert reconcile(trace="t", time_left=lambda: 0).state == "unfinished"
+    parts = SimpleNamespace(settings=control.settings, control=control, outside=outside)
+    after = AfterSweep(reconcile, SettleRepairs(control, outside, *told))
+    monkeypatch.setattr(app, "_parts", lambda: (parts, after))
+    seen = [Sighting("kind", f"of {n}", Severity.ERROR, "it is wrong") for n in range(5)]
+    KeepFindings(control)(seen, compared=(), trace="t")
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 0)
+    for count in (2, 4):
+        app.handler({"task": "sweep"}, context)
+        assert len(list(runs.unfinished())) == 1
+        assert len(dead.asked) == count
 
 
 def test_without_permits_it_waits_its_turn(
