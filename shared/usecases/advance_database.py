@@ -31,6 +31,7 @@ from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.delete_database import DeleteDatabase
 from shared.usecases.free_slot import free_slot
 from shared.usecases.give_back import give_back
+from shared.usecases.let_go import let_go
 from shared.usecases.migrate_database import migrate_to_head
 from shared.usecases.outside import Outside
 from shared.usecases.tell import tell_now
@@ -208,6 +209,7 @@ class AdvanceDatabase:
         if database.status is DatabaseStatus.READY:
             return self._bring_to_head(database, message.trace)
         try:
+            let_go(self.control, database, message.trace)
             free_slot(self.control, self.outside, database, message.trace)
         except Transient as error:
             log.info("a slot is not given back before the next sweep: %s", error)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from shared.aws.items import Change
@@ -24,6 +24,7 @@ from shared.errors import Conflict, ControlPlaneError, Transient
 from shared.usecases.context import Control
 from shared.usecases.findings import KeepFindings
 from shared.usecases.free_slot import ghosts
+from shared.usecases.let_go import unwanted
 from shared.usecases.look_after_workers import LookAfterWorkers
 from shared.usecases.outside import Outside
 from shared.usecases.review_billing import ReviewBilling
@@ -80,7 +81,6 @@ class Sweep:
 
     control: Control
     outside: Outside
-
     turns: Turns = field(default_factory=Turns)
 
     def __call__(self, trace: str) -> SweepReport:
@@ -173,10 +173,11 @@ class Sweep:
         return count
 
     def _databases_gone(self, trace: str) -> int:
-        """Wake databases that are gone, and unbound by now: their slots are free."""
+        """Wake databases that are gone, and unbound by now, and copies that nobody waits for."""
         count = 0
         for class_ in self.control.settings.database_classes:
-            gone = list(islice(ghosts(self.control, class_), AT_ONCE))
+            found = chain(ghosts(self.control, class_), unwanted(self.control, class_))
+            gone = list(islice(found, AT_ONCE))
             self.control.enqueue("database", *gone, trace=trace)
             count += len(gone)
         return count

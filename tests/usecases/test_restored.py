@@ -9,7 +9,9 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.settings import Settings
 from shared.usecases.operate_restore import OperateRestore
 from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.owned_databases import aside
 from shared.usecases.push_migrations import push_migrations
+from shared.usecases.sweep import Sweep
 from tests.support.events import signup
 from tests.usecases.conftest import MIGRATIONS
 from tests.usecases.leaving import close, gone, live, on_d1, tenant_of
@@ -47,6 +49,13 @@ def fresh_of(world: World, restore: Restore) -> Database:
     found = world.control.state.database(restore.database_ulid)
     assert found is not None
     return found
+
+
+def swept(world: World) -> None:
+    """Let a sweep find what is left, and do what it asks for."""
+    world.clock.pass_(minutes=6)
+    Sweep(world.control, world.outside)("sweep")
+    world.run()
 
 
 def notes(world: World, tenant: Tenant) -> int:
@@ -172,3 +181,25 @@ def test_what_it_had_last_comes_back_though_an_older_backup_was_to_replace_it(
     back = tenant_of(world, "org_a")
     assert back.database_ulid not in {tenant.database_ulid, replacing.database_ulid}
     assert notes(world, back) == 4
+
+
+def test_a_copy_that_nobody_waits_for_any_more_is_detached(world: World, closed: Tenant) -> None:
+    """Not while its tenant may come back; once that is closed it is unbound, kept and listed."""
+    restore, fresh = asked(world)
+    heard(world, "tenant.removed")
+    world.run(lambda: fresh_of(world, restore).status is D.QUARANTINED)
+    swept(world)
+    waits = fresh_of(world, restore)
+    assert (waits.status, waits.retry_as) == (D.QUARANTINED, D.MIGRATING)
+    close(world, "org_a")
+    gone(world, "org_a")
+    swept(world)
+    kept = fresh_of(world, restore)
+    assert (kept.status, kept.owner, on_d1(world, kept)) == (D.DETACHED, "org_a", True)
+    assert "does not wait" in (kept.reason or "")
+    slot = world.control.state.slot(fresh.shard, fresh.ulid)
+    assert slot is not None
+    assert slot.gone
+    assert [each.name for each in aside(world.control, tenant_of(world, "org_a"))] == [fresh.name]
+    swept(world)
+    assert fresh_of(world, restore) == kept
