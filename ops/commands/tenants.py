@@ -12,9 +12,11 @@ from ops.rows import TENANT_COLUMNS, closeup_row, tenant_row
 from shared.domain.backup import Backup
 from shared.domain.outlook import size_in_words
 from shared.domain.tenant import TenantStatus
+from shared.errors import Permanent
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.overviews import history_of
 from shared.usecases.overviews import tenants as all_tenants
+from shared.usecases.retry_tenant import RetryTenant
 from shared.usecases.tenant_closeup import tenant_closeup
 
 __all__ = ["tenants"]
@@ -104,16 +106,25 @@ def provision(run: Run, tenant_id: str, class_: str | None, display_name: str | 
 def retry(run: Run, tenant_ids: tuple[str, ...], failed: bool) -> None:
     """Send failed tenants on their way again, once the reason is mended.
 
-    What made the pool of their class stop is tried again as well.
+    What made the pool of their class stop is tried again as well. A database that was said to be
+    gone is put back if D1 has it after all.
     """
     if bool(tenant_ids) == failed:
         raise click.UsageError("Name tenants, or give --failed.")
     deployment = run.deployment
-    control = deployment.parts.control
+    parts = deployment.parts
     if failed:
-        tenant_ids = tuple(t.tenant_id for t in all_tenants(control, TenantStatus.FAILED))
-    operate = OperateTenant(control)
-    done = [tenant_row(operate.retry(tenant_id, deployment.trace)) for tenant_id in tenant_ids]
+        tenant_ids = tuple(t.tenant_id for t in all_tenants(parts.control, TenantStatus.FAILED))
+    again = RetryTenant(parts.control, parts.outside)
+    done, refused = [], []
+    for tenant_id in tenant_ids:
+        try:
+            done.append(tenant_row(again(tenant_id, deployment.trace)))
+        except Permanent as error:
+            # That one can't go on keeps the others from nothing.
+            refused.append(error.reason)
+    if refused:
+        raise Failed("; ".join(refused), tenants=done)
     if any(row["status"] == TenantStatus.FAILED for row in done):
         raise Failed("a tenant failed again at once: see `d1fleet tenants list --status failed`")
     run.output.rows(done, TENANT_COLUMNS, empty="no tenant has failed")

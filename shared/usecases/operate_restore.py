@@ -4,9 +4,8 @@ The long work is the backup function's; here it is only decided and written down
 safe to ask for again.
 """
 
-import logging
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 from shared.aws.items import Change
 from shared.domain.backup import Backup, Restore
@@ -21,19 +20,17 @@ from shared.domain.restoring import (
     plan_restore,
 )
 from shared.domain.tenant import Tenant
-from shared.errors import Conflict, Permanent, Transient
+from shared.errors import Permanent
 from shared.usecases.brakes import count_delete
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.overviews import show_tenant
 from shared.usecases.owned_databases import DROPPABLE, owned_database
+from shared.usecases.races import until_written
 from shared.usecases.request_restore import request_restore
 from shared.usecases.turn_out import turn_out
 
 __all__ = ["Asked", "OperateRestore"]
-
-RACES: Final = 5
-log = logging.getLogger("d1fleet")
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,10 @@ class OperateRestore:
         uses; with `replace` it takes the place of what a live tenant has once it is proven; until
         then the tenant is served as before, and what it had stays, detached.
         """
-        for _ in range(RACES):
-            try:
-                return self._attempt(
-                    tenant_id, backup_id, trace, detached=detached, replace=replace
-                )
-            except Conflict as conflict:
-                log.info("lost a race for %s, reading again", conflict.condition)
-        raise Transient(f"{tenant_id} is contended: try again", retry_after=1)
+        return until_written(
+            lambda: self._attempt(tenant_id, backup_id, trace, detached=detached, replace=replace),
+            what=tenant_id,
+        )
 
     def drop(self, tenant_id: str, name: str, *, trace: str) -> Database:
         """Delete a database that a tenant does not use, on the operator's word; return its record.
@@ -81,20 +74,16 @@ class OperateRestore:
         Detached and quarantined ones, copies that is. The breaker counts it and, when open, stops
         it; one that is being deleted already is only woken.
         """
-        for _ in range(RACES):
-            database = self._unused(tenant_id, name)
-            if database.status in DROPPABLE:
-                try:
-                    database = self._dropped(database, trace)
-                except Conflict as conflict:
-                    log.info("lost a race for %s, reading again", conflict.condition)
-                    continue
-            if database.status is DatabaseStatus.DELETING:
-                enqueue_quietly(self.control, "database", database.ulid, trace=trace)
-            elif database.status is not DatabaseStatus.DELETED:
-                raise Permanent(f"{name} is {database.status}: only a copy can be dropped")
-            return database
-        raise Transient(f"{name} is contended: try again", retry_after=1)
+        database = until_written(lambda: self._drop(tenant_id, name, trace), what=name)
+        if database.status is DatabaseStatus.DELETING:
+            enqueue_quietly(self.control, "database", database.ulid, trace=trace)
+        elif database.status is not DatabaseStatus.DELETED:
+            raise Permanent(f"{name} is {database.status}: only a copy can be dropped")
+        return database
+
+    def _drop(self, tenant_id: str, name: str, trace: str) -> Database:
+        database = self._unused(tenant_id, name)
+        return self._dropped(database, trace) if database.status in DROPPABLE else database
 
     def _unused(self, tenant_id: str, name: str) -> Database:
         """Return a tenant's database that the tenant neither uses nor waits for."""

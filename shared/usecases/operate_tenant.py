@@ -5,7 +5,6 @@ rules; only there is no inbox row, for nobody delivers it twice. Everything here
 again.
 """
 
-import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,28 +14,19 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.aws.items import Change
-from shared.aws.table import Write
 from shared.domain.auth_events import AuthEvent
-from shared.domain.backup import BackupStatus, Restore, RestoreStatus
-from shared.domain.database import Database, DatabaseStatus
 from shared.domain.signup import Begin, Move, decide_signup
 from shared.domain.tenant import OperatorWord, Tenant, TenantStatus
-from shared.errors import Conflict, Permanent, Transient
+from shared.errors import Permanent
 from shared.usecases.begin_tenant import begin_tenant
 from shared.usecases.context import Control
-from shared.usecases.revive_tenant import revived
+from shared.usecases.races import until_written
 from shared.usecases.rights import rights_of, terms
-from shared.usecases.try_again import tried_again
+from shared.usecases.wake_tenant import wake_tenant
 
 __all__ = ["OperateTenant"]
 
-RACES: Final = 5
 _GONE: Final = frozenset({TenantStatus.CLOSING, TenantStatus.CLOSED})
-_ON_ITS_WAY: Final = frozenset(
-    {DatabaseStatus.BINDING, DatabaseStatus.MIGRATING, DatabaseStatus.REBINDING}
-)
-
-log = logging.getLogger("d1fleet")
 
 
 @dataclass(frozen=True)
@@ -96,24 +86,10 @@ class OperateTenant:
             tenant_id, trace, lambda: self._hasten(tenant_id, changes, trace)
         )
 
-    def retry(self, tenant_id: str, trace: str) -> Tenant:
-        """Send a failed tenant, or one whose closing was stopped, on its way again.
-
-        Its class's pool is tried again too. One that waits is woken; one that is settled stays as
-        it is.
-        """
-        return self._until_written(tenant_id, trace, lambda: self._retry(tenant_id, trace))
-
     def _until_written(self, tenant_id: str, trace: str, attempt: Callable[[], Tenant]) -> Tenant:
-        for _ in range(RACES):
-            try:
-                tenant = attempt()
-            except Conflict as conflict:
-                log.info("lost a race for %s, reading again", conflict.condition)
-                continue
-            self._wake(tenant, trace)
-            return tenant
-        raise Transient(f"{tenant_id} is contended: try again", retry_after=1)
+        tenant = until_written(attempt, what=tenant_id)
+        wake_tenant(self.control, tenant, trace)
+        return tenant
 
     def _provision(
         self, tenant_id: str, class_: str | None, display_name: str | None, trace: str
@@ -177,79 +153,11 @@ class OperateTenant:
         control.state.commit(Change(before, after, control.line("closing", why=what, trace=trace)))
         return after
 
-    def _retry(self, tenant_id: str, trace: str) -> Tenant:
-        control, before = self.control, self._existing(tenant_id)
-        if before.status is TenantStatus.CLOSING:
-            return self._go_on_leaving(before, trace)
-        if before.status is not TenantStatus.FAILED:
-            return before
-        # Or the tenant would be refused at once for the reason that was just mended.
-        control.pools.unblock(before.class_)
-        now = control.now()
-        line = control.line("retried", why=before.reason or "", trace=trace)
-        changes = [Change(before, revived(control, before), line)]
-        restore = control.state.restore(before.restore_id) if before.restore_id else None
-        if restore is not None and restore.status is RestoreStatus.REFUSED:
-            changes.append(Change(restore, restore.moved(RestoreStatus.WANTED, now, reason=None)))
-        also: list[Write] = []
-        stopped = self._stopped_on_its_way(before, restore)
-        if stopped is not None and stopped.retry_as is not None:
-            change, also = tried_again(control, stopped, stopped.retry_as, line)
-            changes.append(change)
-        control.state.commit(*changes, also=also)
-        if stopped is not None:
-            control.enqueue("database", stopped.ulid, trace=trace)
-        return self._existing(tenant_id)
-
-    def _stopped_on_its_way(self, tenant: Tenant, restore: Restore | None) -> Database | None:
-        """Return a database that stopped on its way to its tenant, restored or bound again."""
-        ulid = tenant.database_ulid
-        if ulid is None and restore is not None and restore.status is RestoreStatus.DONE:
-            ulid = restore.database_ulid
-        database = self.control.state.database(ulid) if ulid else None
-        if database is None or database.status is not DatabaseStatus.QUARANTINED:
-            return None
-        return database if database.retry_as in _ON_ITS_WAY else None
-
-    def _go_on_leaving(self, tenant: Tenant, trace: str) -> Tenant:
-        """Let a closing go on that was stopped, from the step where it was."""
-        control, now = self.control, self.control.now()
-        ulid = tenant.database_ulid
-        database = control.state.database(ulid) if ulid else None
-        if database is None or database.status is not DatabaseStatus.QUARANTINED:
-            return tenant
-        retry_as = database.retry_as
-        if retry_as is None and tenant.without_backup:
-            # It is gone on D1, or can't be read: the operator wants no backup of it.
-            retry_as = DatabaseStatus.UNBINDING
-        if retry_as is None:
-            raise Permanent(f"the database {database.name} stopped for good: {database.reason}")
-        line = control.line("retried", why=database.reason or "", trace=trace)
-        again = database.moved(retry_as, now, reason=None, retry_as=None)
-        after = tenant.changed(now, held_up=None)
-        refused = [
-            backup
-            for backup in control.state.backups_of(tenant.tenant_id)
-            if backup.status is BackupStatus.REFUSED and backup.closing_id == tenant.closing_id
-        ]
-        control.state.commit(
-            Change(database, again, line),
-            Change(tenant, after, line),
-            *(Change(each, each.moved(BackupStatus.WANTED, now, reason=None)) for each in refused),
-        )
-        control.enqueue("backup", *(each.backup_id for each in refused), trace=trace)
-        return after
-
     def _existing(self, tenant_id: str) -> Tenant:
         tenant = self.control.state.tenant(tenant_id)
         if tenant is None:
             raise Permanent(f"there is no tenant {tenant_id}: see `d1fleet tenants list`")
         return tenant
-
-    def _wake(self, tenant: Tenant, trace: str) -> None:
-        if not tenant.settled:
-            self.control.enqueue("tenant", tenant.tenant_id, trace=trace)
-            self.control.enqueue("pool", tenant.class_, trace=trace)
 
 
 def _event(tenant_id: str, display_name: str | None, now: datetime) -> AuthEvent:

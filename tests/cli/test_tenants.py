@@ -162,6 +162,9 @@ def test_retrying_what_did_not_fail_changes_nothing(stack: Any) -> None:
     stack.active("org_one")
     before = stack.run("tenants", "show", "org_one", "--json").data
     assert stack.run("tenants", "retry", "org_one").status == 0
+    some = stack.run("tenants", "retry", "org_nobody", "org_one", "--json")
+    assert (some.status, "org_nobody" in some.data["error"]) == (1, True)
+    assert [row["tenant_id"] for row in some.data["tenants"]] == ["org_one"]
     assert stack.run("tenants", "show", "org_one", "--json").data == before
     assert stack.run("tenants", "retry").status == 64
     assert stack.run("tenants", "retry", "org_one", "--failed").status == 64

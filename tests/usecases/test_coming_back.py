@@ -10,6 +10,7 @@ from shared.domain.tenant import TenantStatus
 from shared.settings import Settings
 from shared.usecases.attempts import MAX_ATTEMPTS
 from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.retry_tenant import RetryTenant
 from tests.usecases.leaving import close, database_of, live, tenant_of
 from tests.usecases.long_work import add_long_work
 from tests.usecases.test_signup_path import status
@@ -37,7 +38,7 @@ def test_a_way_back_that_was_cut_off_ten_times_is_gone_on_a_retry(
     world.deliver("work", Message(kind="database", id=ulid, trace="t"))
     world.run(lambda: status(world, "org_a") is TenantStatus.FAILED)
     assert "its data is whole" in (tenant_of(world, "org_a").reason or "")
-    OperateTenant(world.control).retry("org_a", "t")
+    RetryTenant(world.control, world.outside)("org_a", "t")
     world.run(lambda: status(world, "org_a") is TenantStatus.ACTIVE)
     assert tenant_of(world, "org_a").database_ulid == tenant.database_ulid
     assert world.outside.router().probe("org_a").database_uuid == tenant.database_id

@@ -16,6 +16,7 @@ from shared.settings import Settings
 from shared.usecases.attempts import MAX_ATTEMPTS
 from shared.usecases.hold_up import hold_up
 from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.retry_tenant import RetryTenant
 from shared.usecases.sweep import Sweep
 from tests.usecases.killing import Killed
 from tests.usecases.leaving import Prover, close, database_of, gone, live, on_d1, tenant_of
@@ -177,7 +178,7 @@ def test_a_database_deleted_by_hand_while_it_leaves_is_told_once(
     [backup] = world.control.state.backups_of("org_a")
     assert backup.status is BackupStatus.PROVEN
     close(world, "org_a", grace=None, without_backup=True)
-    OperateTenant(world.control).retry("org_a", "t")
+    RetryTenant(world.control, world.outside)("org_a", "t")
     gone(world, "org_a")
     assert database_of(world, tenant).status is D.DELETED
     assert not on_d1(world, database_of(world, tenant))

@@ -15,6 +15,7 @@ from shared.domain.tenant import TenantStatus
 from shared.errors import Permanent
 from shared.settings import Settings
 from shared.usecases.operate_tenant import OperateTenant
+from shared.usecases.retry_tenant import RetryTenant
 from shared.usecases.sweep import Sweep
 from tests.support.events import CREATED_AT, signup
 from tests.usecases.leaving import (
@@ -241,7 +242,7 @@ def test_a_backup_that_is_refused_stops_everything(world: World) -> None:
     assert "the bucket refuses" in (tenant_of(world, "org_stop").held_up or "")
     assert alerted().count("tenant_held_up") == 1
     prover.refuses = None
-    operate(world).retry("org_stop", "t")
+    RetryTenant(world.control, world.outside)("org_stop", "t")
     gone(world, "org_stop")
 
 

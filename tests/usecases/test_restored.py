@@ -11,6 +11,7 @@ from shared.usecases.operate_restore import OperateRestore
 from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.owned_databases import aside
 from shared.usecases.push_migrations import push_migrations
+from shared.usecases.retry_tenant import RetryTenant
 from shared.usecases.sweep import Sweep
 from tests.support.events import signup
 from tests.usecases.conftest import MIGRATIONS
@@ -93,7 +94,7 @@ def test_what_was_refused_on_its_way_comes_back_by_a_retry(world: World, closed:
     told = alerted()
     assert (told.count("tenant_failed"), told.count("database_held_up")) == (1, 1)
     api(world).d1.query(fresh.database_id or "", "DELETE FROM notes WHERE id = 4")
-    retried = OperateTenant(world.control).retry("org_a", "t")
+    retried = RetryTenant(world.control, world.outside)("org_a", "t")
     assert (retried.status, retried.restore_id) == (S.PENDING, restore.restore_id)
     again = fresh_of(world, restore)
     assert (again.status, again.retry_as, again.reason) == (D.MIGRATING, None, None)

@@ -17,8 +17,8 @@ from shared.domain.names import router_script, shard_script
 from shared.domain.tenant import TenantStatus
 from shared.usecases.advance_database import BAD_TOKEN_WAIT
 from shared.usecases.fill_pool import fill_pools
-from shared.usecases.operate_tenant import OperateTenant
 from shared.usecases.push_migrations import push_migrations
+from shared.usecases.retry_tenant import RetryTenant
 from shared.usecases.sweep import Sweep
 from tests.support.events import CREATED_AT, signup
 from tests.usecases.test_signup_path import accept, fill_pool, ready, status
@@ -83,7 +83,7 @@ def test_a_full_account_fails_the_tenant_with_what_to_do(world: World, emulator:
     tenant = world.control.state.tenant("org_full")
     assert tenant is not None
     assert "limit" in (tenant.reason or "")
-    OperateTenant(world.control).retry("org_full", "t")
+    RetryTenant(world.control, world.outside)("org_full", "t")
     world.run(lambda: status(world, "org_full") is TenantStatus.ACTIVE)
 
 
@@ -101,7 +101,7 @@ def test_a_mended_token_is_used_at_once_when_an_operator_says_so(
         httpx.post(f"{emulator.control_url}/tokens", json=order).raise_for_status()
     mended_at = world.clock()
     fill_pools(world.control, (), "t")
-    OperateTenant(world.control).retry("org_refused", "t")
+    RetryTenant(world.control, world.outside)("org_refused", "t")
     world.run(lambda: status(world, "org_refused") is TenantStatus.ACTIVE)
     assert world.clock() - mended_at < timedelta(seconds=BAD_TOKEN_WAIT / 2)
 
