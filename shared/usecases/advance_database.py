@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from shared.aws.items import Change, database_of, slot_put
-from shared.cloudflare.errors import BadToken, CloudflareConflict, NameTaken, WrongAccount
+from shared.cloudflare.errors import BadToken, NameTaken, WrongAccount
 from shared.cloudflare.models import Database as D1Database
 from shared.domain.budget import Lane
 from shared.domain.database import MAKING, Database, DatabaseStatus
@@ -25,7 +25,7 @@ from shared.domain.worker import Slot
 from shared.errors import Conflict, OutcomeUnknown, Permanent, Transient
 from shared.router.errors import MigrationFailed
 from shared.usecases.alerts import alert_put
-from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
+from shared.usecases.attempts import attempt, wait, wait_after
 from shared.usecases.claim_database import claim_changes
 from shared.usecases.context import Control, enqueue_quietly
 from shared.usecases.delete_database import DeleteDatabase
@@ -65,41 +65,22 @@ class AdvanceDatabase:
 
     def __call__(self, message: Message) -> Outcome:
         """Do what can be done now for the database that a message names."""
-        control = self.control
-        tries = 0
-        while True:
-            item = control.state.begin("DB", message.id, message.token, control.now())
-            if item is None:
-                return self._settled(message)
-            database = database_of(item)
-            if database.attempts > MAX_ATTEMPTS:
-                reason = "ten attempts were cut off: see the logs"
-                again = database.status if database.status in MAKING else None
-                retry_as = _RETRY_AS.get(database.status, again)
-                if database.owner is not None:
-                    self._tell_once(database, "cut off", reason)
-                    database = control.state.database(message.id) or database
-                return self._quarantine(database, reason, message.trace, retry_as=retry_as)
-            try:
-                if database.status is DatabaseStatus.DELETING:
-                    return DeleteDatabase(control, self.outside)(database, message.trace)
-                return self._steps(database, message.trace)
-            except CloudflareConflict as error:
-                current = control.state.database(message.id)
-                return wait_after(control, current or database, Transient(str(error)))
-            except Conflict as conflict:
-                log.info("somebody else was quicker: %s", conflict.condition)
-                tries += 1
-                if tries == MAX_CONFLICTS:
-                    return wait_after(control, database, Transient(conflict.condition))
-            except Transient as error:
-                current = control.state.database(message.id)
-                return wait_after(control, current or database, error)
-            except Permanent as error:
-                current = control.state.database(message.id) or database
-                if current.status is not database.status:
-                    return Done()  # somebody else brought it further: this attempt is out of date
-                return self._give_up(current, error, message.trace)
+        trace = message.trace
+        return attempt(
+            self.control,
+            message,
+            key="DB",
+            read=database_of,
+            work=lambda database: self._advance(database, trace),
+            cut_off=lambda database: self._cut_off(database, trace),
+            refuse=lambda begun, database, error: self._refuse(begun, database, error, trace),
+            settled=lambda: self._settled(message),
+        )
+
+    def _advance(self, database: Database, trace: str) -> Outcome:
+        if database.status is DatabaseStatus.DELETING:
+            return DeleteDatabase(self.control, self.outside)(database, trace)
+        return self._steps(database, trace)
 
     def _steps(self, database: Database, trace: str) -> Outcome:
         migrated: str | None = None
@@ -233,6 +214,20 @@ class AdvanceDatabase:
         return Done()
 
     # Giving up
+
+    def _cut_off(self, database: Database, trace: str) -> Outcome:
+        reason = "ten attempts were cut off: see the logs"
+        again = database.status if database.status in MAKING else None
+        retry_as = _RETRY_AS.get(database.status, again)
+        if database.owner is not None:
+            self._tell_once(database, "cut off", reason)
+            database = self.control.state.database(database.ulid) or database
+        return self._quarantine(database, reason, trace, retry_as=retry_as)
+
+    def _refuse(self, begun: Database, database: Database, error: Permanent, trace: str) -> Outcome:
+        if database.status is not begun.status:
+            return Done()  # somebody else brought it further: this attempt is out of date
+        return self._give_up(database, error, trace)
 
     def _give_up(self, database: Database, error: Permanent, trace: str) -> Outcome:
         making = database.status in {DatabaseStatus.CREATING, DatabaseStatus.MIGRATING}

@@ -31,7 +31,7 @@ from shared.errors import Conflict, Permanent, Transient
 from shared.router.errors import MigrationFailed
 from shared.router.models import DirectoryRow
 from shared.usecases.alerts import alert_put
-from shared.usecases.attempts import MAX_ATTEMPTS, MAX_CONFLICTS, wait, wait_after
+from shared.usecases.attempts import attempt, wait
 from shared.usecases.brakes import note_departure
 from shared.usecases.claim_database import claim
 from shared.usecases.context import Control, deliver_now, enqueue_quietly
@@ -70,41 +70,17 @@ class AdvanceTenant:
 
     def __call__(self, message: Message) -> Outcome:
         """Do what can be done now for the tenant that a message names."""
-        control = self.control
-        tries = 0
-        while True:
-            item = control.state.begin("TENANT", message.id, message.token, control.now())
-            if item is None:
-                return Done()
-            tenant = tenant_of(item)
-            if tenant.attempts > MAX_ATTEMPTS:
-                reason = "ten attempts were cut off: see the logs"
-                if tenant.status not in _MAY_FAIL:
-                    return hold_up(control, tenant, "cut off", reason, message.trace)
-                return self._fail(tenant, reason, message.trace)
-            try:
-                return self._steps(tenant, message.trace)
-            except Conflict as conflict:
-                log.info("somebody else was quicker: %s", conflict.condition)
-                tries += 1
-                if tries == MAX_CONFLICTS:
-                    return wait_after(control, tenant, Transient(conflict.condition))
-            except Transient as error:
-                current = control.state.tenant(message.id)
-                return wait_after(control, current or tenant, error)
-            except Permanent as error:
-                current = control.state.tenant(message.id)
-                if (current or tenant).status not in _MAY_FAIL:
-                    # What was decided about it stands, closing above all.
-                    what = type(error).__name__
-                    return hold_up(control, current or tenant, what, error.reason, message.trace)
-                # A wrong migration is the pool's trouble too: mended, the tenant goes on by itself.
-                return self._fail(
-                    current or tenant,
-                    error.reason,
-                    message.trace,
-                    by_pool=isinstance(error, MigrationFailed),
-                )
+        trace = message.trace
+        return attempt(
+            self.control,
+            message,
+            key="TENANT",
+            read=tenant_of,
+            work=lambda tenant: self._steps(tenant, trace),
+            cut_off=lambda tenant: self._cut_off(tenant, trace),
+            refuse=lambda _, tenant, error: self._refuse(tenant, error, trace),
+            settled=Done,
+        )
 
     def _steps(self, tenant: Tenant, trace: str) -> Outcome:
         routed: str | None = None
@@ -294,6 +270,20 @@ class AdvanceTenant:
         control.state.commit(Change(tenant, after, line), also=[ready])
         deliver_now(control, ready.item)
         return Done()
+
+    def _cut_off(self, tenant: Tenant, trace: str) -> Outcome:
+        reason = "ten attempts were cut off: see the logs"
+        if tenant.status not in _MAY_FAIL:
+            return hold_up(self.control, tenant, "cut off", reason, trace)
+        return self._fail(tenant, reason, trace)
+
+    def _refuse(self, tenant: Tenant, error: Permanent, trace: str) -> Outcome:
+        if tenant.status not in _MAY_FAIL:
+            # What was decided about it stands, closing above all.
+            return hold_up(self.control, tenant, type(error).__name__, error.reason, trace)
+        # A wrong migration is the pool's trouble too: mended, the tenant goes on by itself.
+        by_pool = isinstance(error, MigrationFailed)
+        return self._fail(tenant, error.reason, trace, by_pool=by_pool)
 
     def _fail(self, tenant: Tenant, reason: str, trace: str, *, by_pool: bool = False) -> Outcome:
         """Store the reason where people look, alert once, and tell the app that it has to wait."""
