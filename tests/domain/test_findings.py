@@ -54,6 +54,18 @@ def test_severities_are_ordered() -> None:
     assert sorted(Severity, key=lambda each: each.rank) == ["info", "warning", "error", "critical"]
 
 
+def test_what_was_told_again_is_reminded() -> None:
+    """Who was left out of the first message may have heard of it since; a new opening is new."""
+    assert not see(None, sighting(), NOW).finding.reminded
+    assert not opened().reminded
+    again = told(opened(), NOW + REMIND_AFTER)
+    assert again.reminded
+    over = resolve(again, NOW + 2 * REMIND_AFTER, "mended").finding
+    assert over.reminded
+    anew = see(over, sighting(), NOW + 3 * REMIND_AFTER).finding
+    assert not told(anew, NOW + 3 * REMIND_AFTER).reminded
+
+
 def test_the_text_may_change_the_fingerprint_stays() -> None:
     """A finding is known by kind and subject."""
     other = Sighting("binding_missing", "db-1", Severity.ERROR, "another text")
