@@ -47,12 +47,13 @@ class LastRun(BaseModel):
     recorded: int = 0
     pages: int = 1
     doubted_since: Instant | None = None
+    doubted_listed: int = 0
     to_settle: bool = False
 
     @property
     def counts(self) -> Counts:
         """Return what the next listing is measured by."""
-        return Counts(self.listed, self.recorded, self.doubted_since)
+        return Counts(self.listed, self.recorded, self.doubted_since, self.doubted_listed)
 
 
 def connect_runs(table: Table, bucket: str) -> "Runs":

@@ -7,7 +7,7 @@ looked at once more, by its own record and, if it is said to be gone, by asking 
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.cloudflare.errors import CutShort
@@ -20,7 +20,7 @@ from shared.domain.drift.databases import (
     Recorded,
     compare_databases,
 )
-from shared.domain.drift.evidence import Counts, Listing, doubt
+from shared.domain.drift.evidence import Counts, Listing, weigh
 from shared.domain.migrations import LEDGER
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import ControlPlaneError
@@ -57,9 +57,13 @@ DatabaseDrift = DatabaseMissing | DatabaseOrphan
 
 @dataclass(frozen=True)
 class DatabasesSeen:
-    """Say what differs, what was counted, and why the listing proves no absence, if so."""
+    """Say what differs, how many were compared, and why the listing proves no absence, if so.
+
+    `counts` is what the next listing is measured by.
+    """
 
     drifts: list[DatabaseDrift]
+    compared: int
     counts: Counts
     pages: int
     doubt: str | None
@@ -81,18 +85,13 @@ def gather_databases(looking: Looking, last: Counts | None, pages: int) -> Datab
         listing.flaw = str(error)
     records = list(_recorded(looking))
     on_d1 = len({record.ulid for record in records if record.status in ON_D1})
-    why = doubt(listing, recorded=on_d1, last=last, now=looking.began)
+    counts, why = weigh(listing, recorded=on_d1, last=last, now=looking.began)
     if why is not None:
         log.warning("the listing of D1 is no evidence of what it lacks: %s", why)
     found = compare_databases(
         looking.fleet, listing.ours, records, _pointers(looking), trusted=why is None
     )
-    since = (last.doubted_since if last else None) or looking.began
-    counts = Counts(len(listing.ours), on_d1)
-    if why is not None:
-        # What is doubted is measured by the last listing that was believed.
-        counts = replace(last or counts, doubted_since=since)
-    return DatabasesSeen(look_at_databases(looking, found), counts, listing.pages, why)
+    return DatabasesSeen(look_at_databases(looking, found), on_d1, counts, listing.pages, why)
 
 
 def _recorded(looking: Looking) -> Iterator[Recorded]:

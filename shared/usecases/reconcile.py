@@ -220,7 +220,7 @@ class Reconcile:
         counts = None if last is None else last.counts
         seen = gather_databases(looking, counts, last.pages if last else 1)
         run.saw(seen.drifts)
-        run.count("databases", seen.counts.recorded)
+        run.count("databases", seen.compared)
         run.listing = LastRun(
             run_id=run.run_id,
             key="",
@@ -229,6 +229,7 @@ class Reconcile:
             recorded=seen.counts.recorded,
             pages=max(1, seen.pages),
             doubted_since=seen.counts.doubted_since,
+            doubted_listed=seen.counts.doubted_listed,
         )
         if seen.doubt is not None:
             run.note(

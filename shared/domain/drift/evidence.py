@@ -1,34 +1,45 @@
 """Whether a listing of D1 proves that something is not there.
 
 A listing that was cut short, changed while it was read, or shrank by more than we can account for
-says nothing about what it lacks. What it has is there all the same.
+says nothing about what it lacks. What it has is there all the same. A smaller one is believed once
+another whole listing, a day later, is about as small: two that are both wrong are hardly so alike.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, NamedTuple
 
+from shared.domain.drift.policy import AGE
 from shared.domain.names import ulid_of_database
 
-__all__ = ["BELIEVED_AFTER", "MAY_SHRINK", "Counts", "Listing", "doubt"]
+__all__ = ["BELIEVED_AFTER", "MAY_SHRINK", "Counts", "Listing", "Weighed", "weigh"]
 
 MAY_SHRINK: Final = 0.1
 """The share of our databases that may be gone since the last run without our doing."""
 ALWAYS_MAY_SHRINK: Final = 10
-BELIEVED_AFTER: Final = timedelta(hours=24)
+BELIEVED_AFTER: Final = AGE
 """A smaller listing that stays so for so long is how it is."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Say how many databases of ours a run found listed, and how many the table then had.
+    """Say how many databases of ours the last believed listing had, and how many the table.
 
-    `doubted_since` is when a listing was first found too small, until one is believed again.
+    `doubted_since` is when a whole listing was first found too small and `doubted_listed` how many
+    that one had, until one is believed again.
     """
 
-    listed: int
-    recorded: int
+    listed: int = 0
+    recorded: int = 0
     doubted_since: datetime | None = None
+    doubted_listed: int = 0
+
+
+class Weighed(NamedTuple):
+    """Say what the next listing is measured by, and why this one proves no absence, if so."""
+
+    counts: Counts
+    doubt: str | None
 
 
 @dataclass
@@ -39,34 +50,44 @@ class Listing:
     ours: dict[str, str] = field(default_factory=dict)
     pages: int = 0
     flaw: str | None = None
+    _seen: set[str] = field(default_factory=set)
 
     def add(self, names_and_uuids: list[tuple[str, str]]) -> None:
-        """Take in a page. What is not exactly named as ours is not looked at."""
+        """Take in a page. What is not exactly named as ours is only looked at for repeats."""
         self.pages += 1
         for name, uuid in names_and_uuids:
             ulid = ulid_of_database(self.fleet, name)
-            if ulid is None:
-                continue
-            if ulid in self.ours:
-                # What repeats pushed something else over the edge of a page.
+            if uuid in self._seen or ulid in self.ours:
+                # What repeats pushed something else over the edge of a page, whosever it is.
                 self.flaw = f"{name} was listed twice"
-            self.ours[ulid] = uuid
+            self._seen.add(uuid)
+            if ulid is not None:
+                self.ours[ulid] = uuid
 
 
-def doubt(listing: Listing, *, recorded: int, last: Counts | None, now: datetime) -> str | None:
-    """Return why a listing is no evidence of what it lacks, or None if it is.
+def weigh(listing: Listing, *, recorded: int, last: Counts | None, now: datetime) -> Weighed:
+    """Say whether a listing is evidence of what it lacks.
 
-    `recorded` is how many databases the table says are on D1. What left the table since the last
-    run may be gone from the listing too.
+    `recorded` is how many databases the table says are on D1, `last` what the last run left. What
+    left the table since then may be gone from the listing too. One with a flaw neither begins nor
+    confirms a doubt: how many it has says nothing.
     """
+    listed = len(listing.ours)
+    last = last or Counts()
     if listing.flaw is not None:
-        return listing.flaw
-    if last is None:
-        return None
-    gone = last.listed - len(listing.ours)
+        return Weighed(last, listing.flaw)
+    gone = last.listed - listed
     accounted = max(0, last.recorded - recorded)
-    if gone - accounted <= max(ALWAYS_MAY_SHRINK, last.listed * MAY_SHRINK):
-        return None
-    if last.doubted_since is not None and now - last.doubted_since >= BELIEVED_AFTER:
-        return None
-    return f"{last.listed} databases became {len(listing.ours)}, and {accounted} were deleted by us"
+    if gone - accounted <= _tolerated(last.listed):
+        return Weighed(Counts(listed, recorded), None)
+    why = f"{last.listed} databases became {listed}, and {accounted} were deleted by us"
+    alike = abs(listed - last.doubted_listed) <= _tolerated(last.doubted_listed)
+    if last.doubted_since is None or not alike:
+        return Weighed(replace(last, doubted_since=now, doubted_listed=listed), why)
+    if now - last.doubted_since >= BELIEVED_AFTER:
+        return Weighed(Counts(listed, recorded), None)
+    return Weighed(last, why)
+
+
+def _tolerated(listed: int) -> float:
+    return max(ALWAYS_MAY_SHRINK, listed * MAY_SHRINK)

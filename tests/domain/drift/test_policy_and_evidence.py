@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.domain.drift.evidence import Counts, Listing, doubt
+from shared.domain.drift.evidence import Counts, Listing, weigh
 from shared.domain.drift.policy import (
     DEFAULT_POLICY,
     DriftKind,
@@ -53,17 +55,73 @@ def test_what_is_not_ours_is_not_listed() -> None:
     assert seen.ours == {A: "u"}
 
 
+def doubt(seen: Listing, *, recorded: int, last: Counts | None = None) -> str | None:
+    return weigh(seen, recorded=recorded, last=last, now=NOW).doubt
+
+
 def test_a_listing_is_doubted() -> None:
-    """One that repeats, or shrank by more than we deleted and a tenth, proves nothing for a day."""
-    twice = listing(3)
-    twice.add([(database_name("acme", "01J" + "0" * 23), "again")])
-    assert "twice" in (doubt(twice, recorded=3, last=None, now=NOW) or "")
-    assert doubt(listing(3), recorded=3, last=None, now=NOW) is None
+    """One that shrank by more than we deleted and a tenth proves nothing."""
+    assert doubt(listing(3), recorded=3) is None
     last = Counts(listed=200, recorded=200)
-    assert doubt(listing(180), recorded=200, last=last, now=NOW) is None
-    assert "became 179" in (doubt(listing(179), recorded=200, last=last, now=NOW) or "")
-    assert doubt(listing(130), recorded=150, last=last, now=NOW) is None
-    waited = Counts(200, 200, doubted_since=NOW - timedelta(hours=24))
-    assert doubt(listing(100), recorded=200, last=waited, now=NOW) is None
-    recent = Counts(200, 200, doubted_since=NOW - timedelta(hours=23))
-    assert doubt(listing(100), recorded=200, last=recent, now=NOW) is not None
+    assert doubt(listing(180), recorded=200, last=last) is None
+    assert "became 179" in (doubt(listing(179), recorded=200, last=last) or "")
+    assert doubt(listing(130), recorded=150, last=last) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "uuid"),
+    [(database_name("acme", "01J" + "0" * 23), "another"), ("somebody-elses", "theirs")],
+)
+def test_a_listing_that_repeats_has_a_flaw(name: str, uuid: str) -> None:
+    """Whosever it is: what came twice pushed something else over the edge of a page."""
+    seen = listing(3)
+    seen.add([("somebody-elses", "theirs")])
+    assert doubt(seen, recorded=3) is None
+    seen.add([(name, uuid)])
+    assert "twice" in (doubt(seen, recorded=3) or "")
+
+
+def nights(*seen: Listing) -> list[bool]:
+    """Return which of the listings of one night after another are believed, after one of 200."""
+    counts, believed = Counts(200, 200), []
+    for night, each in enumerate(seen):
+        now = NOW + timedelta(days=night) - timedelta(seconds=night)
+        counts, why = weigh(each, recorded=200, last=counts, now=now)
+        believed.append(why is None)
+    return believed
+
+
+def flawed(count: int) -> Listing:
+    seen = listing(count)
+    seen.flaw = "cut short"
+    return seen
+
+
+def test_two_nights_confirm_one_shrinkage_alone() -> None:
+    """A smaller listing is believed once a whole one of a day before was about as small."""
+    assert nights(listing(100), listing(105)) == [False, True]
+    assert nights(listing(100), flawed(100), listing(95)) == [False, False, True]
+    assert nights(flawed(100), listing(100), listing(100)) == [False, False, True]
+    assert nights(listing(100), listing(50), listing(50)) == [False, False, True]
+    assert nights(listing(50), listing(100), listing(50)) == [False] * 3
+    assert nights(listing(100), listing(200), listing(100)) == [False, True, False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 250), st.booleans()), max_size=6))
+def test_a_shrinkage_is_never_believed_at_once(seen: list[tuple[int, bool]]) -> None:
+    """Whatever the nights show: what is believed is no shrinkage, or was whole and alike before."""
+    shown = [flawed(count) if flaw else listing(count) for count, flaw in seen]
+    believed, base = nights(*shown), 200
+    for night, (count, flaw) in enumerate(seen):
+        if believed[night]:
+            before = [other for other, has_flaw in seen[:night] if not has_flaw]
+            alike = any(abs(other - count) <= max(10, other / 10) for other in before)
+            assert not flaw
+            assert base - count <= max(10, base / 10) or alike
+            base = count
+
+
+def test_a_doubt_takes_a_day() -> None:
+    """Within the same night the same listing confirms nothing."""
+    doubted = Counts(200, 200, NOW - timedelta(hours=23), 100)
+    assert weigh(listing(100), recorded=200, last=doubted, now=NOW).counts == doubted
