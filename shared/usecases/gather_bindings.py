@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.cloudflare.errors import WorkerNotFound
+from shared.domain.database import Database
 from shared.domain.drift.bindings import (
     AnyBinding,
     BindingUnexpected,
     ShardSeen,
     bound_databases,
     compare_bindings,
-    known_better,
+    known_by_name,
+    known_by_record,
 )
 from shared.domain.worker import Binding, Slot, Worker
 from shared.usecases.looking import Looking
@@ -54,7 +56,7 @@ def gather_bindings(looking: Looking, script: str) -> list[AnyBinding]:
         if after is not None and after.version == worker.version:
             # A slot that was written meanwhile is no drift: only what holds by both is.
             still = {each.subject for each in _compared(looking, worker, slots, bindings)}
-            return [_in_full(looking, each) for each in found if each.subject in still]
+            return _in_full(looking, [each for each in found if each.subject in still])
     raise ShardMoving(f"{script} is being published again and again")
 
 
@@ -71,13 +73,30 @@ def _compared(
     return list(compare_bindings(looking.fleet, seen))
 
 
-def _in_full(looking: Looking, drift: AnyBinding) -> AnyBinding:
-    """Return a drift with what the record of its database, and D1, say about it."""
-    record = looking.control.state.database(drift.ulid)
-    if isinstance(drift, BindingUnexpected):
-        bound_to = drift.bound_to
-        name = None if bound_to is None else looking.name_on_d1(bound_to)
-        drift = known_better(drift, record=record, bound_name=name)
-    if record is not None and record.owner is not None:
-        drift = drift.model_copy(update={"tenant_id": record.owner})
-    return drift
+def _in_full(looking: Looking, drifts: Sequence[AnyBinding]) -> list[AnyBinding]:
+    """Return drifts with what the records of their databases, and D1, say about them."""
+    records = {drift.ulid: looking.control.state.database(drift.ulid) for drift in drifts}
+    told: list[AnyBinding] = []
+    open_: list[BindingUnexpected] = []
+    for drift in drifts:
+        if not isinstance(drift, BindingUnexpected):
+            told.append(drift)
+        elif known := known_by_record(drift, records[drift.ulid]):
+            told.append(known)
+        else:
+            open_.append(drift)
+    names = looking.names_on_d1({drift.bound_to for drift in open_ if drift.bound_to is not None})
+    for drift in open_:
+        if drift.bound_to is None or drift.bound_to in names:
+            name = names.get(drift.bound_to or "")
+            told.append(known_by_name(drift, records[drift.ulid], name))
+        else:
+            # Nobody drops what may yet be the only way to somebody's data.
+            told.append(drift.model_copy(update={"unrecorded": True}))
+    return [_with_owner(drift, records[drift.ulid]) for drift in told]
+
+
+def _with_owner(drift: AnyBinding, record: Database | None) -> AnyBinding:
+    if record is None or record.owner is None:
+        return drift
+    return drift.model_copy(update={"tenant_id": record.owner})

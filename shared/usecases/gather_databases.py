@@ -8,9 +8,9 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
-from shared.cloudflare.errors import CutShort
 from shared.domain.database import Database, DatabaseStatus
 from shared.domain.drift.databases import (
     ON_D1,
@@ -30,6 +30,9 @@ __all__ = ["DatabasesSeen", "gather_databases", "look_at_databases"]
 
 MOST_LOOKS: Final = 25
 """So many that are gone are asked for one by one; of more than these the listing is believed."""
+
+STILL_LISTED: Final = timedelta(minutes=10)
+"""What was deleted longer ago than this should be in no list any more."""
 
 _RECORDED: Final = tuple(
     status for status in DatabaseStatus if status is not DatabaseStatus.DELETED
@@ -76,13 +79,7 @@ def gather_databases(looking: Looking, last: Counts | None, pages: int) -> Datab
         NoPermit: the budget says wait; nothing was begun.
     """
     listing = Listing(looking.fleet)
-    api = looking.api(reserve=pages)
-    try:
-        for page in api.d1.pages():
-            looking.calls += 1
-            listing.add([(database.name, database.uuid) for database in page.databases])
-    except CutShort as error:
-        listing.flaw = str(error)
+    looking.list_d1(listing, pages)
     records = list(_recorded(looking))
     on_d1 = len({record.ulid for record in records if record.status in ON_D1})
     counts, why = weigh(listing, recorded=on_d1, last=last, now=looking.began)
@@ -202,7 +199,7 @@ def _orphans(looking: Looking, orphans: Sequence[DatabaseOrphan]) -> list[Databa
         if record is not None and record.status is not DatabaseStatus.DELETED:
             continue
         deleted = record is not None
-        if deleted and looking.name_on_d1(drift.database_id or "") is None:
+        if record is not None and looking.began - record.status_since < STILL_LISTED:
             continue  # it was deleted while it was listed
         witness = owners.get(drift.database_id or "", drift.named_by)
         named = witness == drift.named_by and _names(

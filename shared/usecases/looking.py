@@ -1,20 +1,25 @@
 """What every part of a reconciler's pass looks with, and what it counts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.cloudflare.client import LaneClient
+from shared.cloudflare.errors import CutShort
 from shared.domain.budget import Lane
 from shared.domain.classes import DATABASE_CLASSES
 from shared.domain.database import DatabaseStatus
+from shared.domain.drift.evidence import Listing
 from shared.domain.lifecycle import iso
 from shared.domain.tenant import TenantStatus
 from shared.usecases.context import Control
 from shared.usecases.outside import Outside
 
 __all__ = ["Looking"]
+
+MOST_ASKED: Final = 25
+"""So many databases are asked for one by one; for more than these the list is read."""
 
 Item = Mapping[str, Any]
 
@@ -74,6 +79,35 @@ class Looking:
             found = self.api().d1.get(uuid)
             self._names[uuid] = None if found is None else found.name
         return self._names[uuid]
+
+    def names_on_d1(self, uuids: Collection[str]) -> dict[str, str | None]:
+        """Ask D1 what databases are called; None if it has none of that uuid.
+
+        However many they are, it costs no more calls than a step can get permits for. Those that a
+        list which is no evidence lacks are left out.
+
+        Raises:
+            NoPermit: the budget says wait.
+        """
+        if len(uuids) <= MOST_ASKED:
+            return {uuid: self.name_on_d1(uuid) for uuid in uuids}
+        listing = Listing(self.fleet, wanted=frozenset(uuids))
+        self.list_d1(listing)
+        lacking = {} if listing.flaw else dict.fromkeys(uuids)
+        return lacking | listing.names
+
+    def list_d1(self, listing: Listing, pages: int = 0) -> None:
+        """Read D1's whole list; that it contradicts itself is written down as a flaw.
+
+        Raises:
+            NoPermit: permits for so many pages are not to be had now; nothing was begun.
+        """
+        try:
+            for page in self.api(reserve=pages).d1.pages():
+                self.calls += 1
+                listing.add([(database.name, database.uuid) for database in page.databases])
+        except CutShort as error:
+            listing.flaw = str(error)
 
     def _by_status(self, key: str) -> Iterator[Item]:
         yield from self.control.state.table.query_index("by_status", ("status_key", key))

@@ -1,12 +1,14 @@
 """How a pass ends: killed, doubled, out of time or permits, or shown a listing that lies."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import httpx
@@ -15,9 +17,11 @@ import pytest
 from functions.reconcile import app
 from local.cloudflare import Emulator
 from shared.aws.budget import DynamoBudget
+from shared.aws.items import Change
 from shared.aws.runs import Runs
 from shared.domain.alert import Alert
 from shared.domain.budget import BudgetLimits, Lane
+from shared.domain.database import DatabaseStatus
 from shared.domain.finding import Severity, Sighting
 from shared.domain.names import database_name
 from shared.domain.tenant import TenantStatus
@@ -25,6 +29,8 @@ from shared.errors import NoPermit, OutcomeUnknown
 from shared.settings import Settings
 from shared.usecases.after_sweep import AfterSweep
 from shared.usecases.findings import KeepFindings
+from shared.usecases.gather_bindings import gather_bindings
+from shared.usecases.looking import Looking
 from shared.usecases.reconcile import Reconcile
 from shared.usecases.settle_repairs import SettleRepairs
 from tests.usecases.drifting import LONG, TENANTS, Drifting, a_fleet
@@ -252,9 +258,50 @@ def test_a_listing_that_lies_destroys_nothing(drifting: Drifting, total: int) ->
 
 
 def test_the_cost_of_a_pass(drifting: Drifting, stats: Callable[[], dict[str, Any]]) -> None:
-    """With nothing amiss it costs a page of the list and a look at each shard."""
+    """With nothing amiss it costs a page of the list and a look at each shard; else little more."""
     before = stats()["total"]
     assert drifting.one_pass() == set()
     shards = len(drifting.world.control.pools.shards())
     assert shards == 2
     assert stats()["total"] - before == drifting.report["rest_calls"] == 1 + shards
+    world, pooled = drifting.world, drifting.pooled()
+    aside = pooled.moved(DatabaseStatus.QUARANTINED, world.clock())
+    deleted = aside.moved(DatabaseStatus.DELETED, world.clock())
+    world.control.state.commit(Change(pooled, aside))
+    world.control.state.commit(Change(aside, deleted))
+    assert drifting.one_pass(dry=True) == {("pool_low", None)}, "a list may be older than a delete"
+    world.clock.pass_(minutes=20)
+    shard = drifting.of("one").shard
+    more = bound_to_more(shard, 300)
+    world.executioner.meddle = more
+    before = stats()["total"]
+    found = drifting.one_pass(dry=True)
+    assert Counter(kind for kind, _ in found) == {
+        "binding_dangling": 300,
+        "database_orphan": 1,
+        "pool_low": 1,
+    }
+    assert stats()["total"] - before == drifting.report["rest_calls"] == 1 + shards + 1
+    lie = lying(lambda rows: rows, total=3)
+    world.executioner.meddle = lambda request: more(request) or lie(request)
+    looking = Looking(world.control, world.outside, drifting.count, world.clock())
+    unsure = gather_bindings(looking, shard)
+    assert len(unsure) == 300
+    assert {each.repair for each in unsure} == {None}, "a list that lies says of nothing it is gone"
+
+
+def bound_to_more(script: str, count: int) -> Any:
+    """Return what answers a shard's settings with bindings to databases that are not there."""
+    more = [
+        {"type": "d1", "name": f"DB_01J{number:023d}", "id": str(uuid4())}
+        for number in range(count)
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "GET" or not request.url.path.endswith(f"/{script}/settings"):
+            return None
+        true = httpx.get(request.url, headers=request.headers).json()
+        true["result"]["bindings"] += more
+        return httpx.Response(200, content=json.dumps(true))
+
+    return answer

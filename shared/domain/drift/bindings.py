@@ -24,7 +24,8 @@ __all__ = [
     "bound_databases",
     "compare_bindings",
     "compare_places",
-    "known_better",
+    "known_by_name",
+    "known_by_record",
 ]
 
 
@@ -212,16 +213,10 @@ def compare_places(
             )
 
 
-def known_better(
-    seen: BindingUnexpected,
-    *,
-    record: Database | None,
-    bound_name: str | None,
-) -> AnyBinding:
-    """Return what an unexpected binding is by what no slot tells.
+def known_by_record(seen: BindingUnexpected, record: Database | None) -> AnyBinding | None:
+    """Return what an unexpected binding is by the record of the database that its name means.
 
-    `record` is that of the database which the binding's name means; `bound_name` the name of the
-    database that it leads to, None if D1 has none.
+    None: that does not say, only D1 can.
     """
     if seen.leaving:
         return seen
@@ -232,6 +227,16 @@ def known_better(
             fields = known.model_dump(exclude={"leaving", "belongs", "unrecorded"})
             return BindingWrong(**fields, slotless=True)
         return known.model_copy(update={"belongs": True})
+    return None
+
+
+def known_by_name(
+    seen: BindingUnexpected, record: Database | None, bound_name: str | None
+) -> BindingUnexpected:
+    """Return what an unexpected binding is by the name of the database that it leads to.
+
+    `bound_name` is None if D1 has no such database.
+    """
     if bound_name is None:
         return BindingDangling.model_validate(seen.model_dump())
     own = bound_name == seen.database_name

@@ -5,6 +5,7 @@ says nothing about what it lacks. What it has is there all the same. A smaller o
 another whole listing, a day later, is about as small: two that are both wrong are hardly so alike.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -44,10 +45,15 @@ class Weighed(NamedTuple):
 
 @dataclass
 class Listing:
-    """Gather what is ours of a listing, page by page: the uuid of each database by its ULID."""
+    """Gather what is ours of a listing, page by page: the uuid of each database by its ULID.
+
+    `names` are those of `wanted` uuids, whosever they are.
+    """
 
     fleet: str
+    wanted: Collection[str] = ()
     ours: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     pages: int = 0
     flaw: str | None = None
     _seen: set[str] = field(default_factory=set)
@@ -61,6 +67,8 @@ class Listing:
                 # What repeats pushed something else over the edge of a page, whosever it is.
                 self.flaw = f"{name} was listed twice"
             self._seen.add(uuid)
+            if uuid in self.wanted:
+                self.names[uuid] = name
             if ulid is not None:
                 self.ours[ulid] = uuid
 

@@ -18,7 +18,8 @@ from shared.domain.drift.bindings import (
     ShardSeen,
     compare_bindings,
     compare_places,
-    known_better,
+    known_by_name,
+    known_by_record,
 )
 from shared.domain.drift.databases import (
     DatabaseMissing,
@@ -196,7 +197,8 @@ def _known_better(fleet: Fleet, binding: BindingDrift) -> AnyDrift:
             **dict.fromkeys(("created_at", "updated_at", "status_since"), fleet.now),
         }
     )
-    found = known_better(binding, record=record, bound_name=fleet.d1.get(binding.bound_to or ""))
+    found = known_by_record(binding, record)
+    found = found or known_by_name(binding, record, fleet.d1.get(binding.bound_to or ""))
     assert isinstance(found, BindingUnexpected | BindingWrong)
     return found
 
