@@ -118,10 +118,21 @@ class State:
         for item in self._by_status(f"database#{class_}#{status}", due_before, limit):
             yield database_of(item)
 
-    def count_databases(self, class_: str, status: DatabaseStatus, *, limit: int = 100_000) -> int:
-        """Count databases of a class and status, up to `limit`. It is a hint."""
+    def count_databases(
+        self,
+        class_: str,
+        status: DatabaseStatus,
+        *,
+        since: datetime | None = None,
+        limit: int = 100_000,
+    ) -> int:
+        """Count databases of a class and status, up to `limit`. It is a hint.
+
+        With `since` only those that are on their way, or have this status, since then.
+        """
         key = ("status_key", f"database#{class_}#{status}")
-        return self.table.count_index("by_status", key, limit=limit)
+        sort = None if since is None else ("due", ">=", iso(since))
+        return self.table.count_index("by_status", key, sort=sort, limit=limit)
 
     def count_tenants(self, status: TenantStatus, *, limit: int) -> int:
         """Count tenants of a status, up to `limit`. It is a hint."""

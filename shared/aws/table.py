@@ -141,22 +141,17 @@ class Table:
         `partition` is (attribute, value), `sort` (attribute, operator, value). An index lags behind
         the table: what it says is a hint, to be read again or guarded by a condition.
         """
-        names = {"#p": partition[0]}
-        values = {":p": partition[1]}
-        expression = "#p = :p"
-        if sort is not None:
-            names["#s"], values[":s"] = sort[0], sort[2]
-            expression += f" AND #s {sort[1]} :s"
-        yield from self._pages(
-            limit,
-            IndexName=index,
-            KeyConditionExpression=expression,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-        )
+        yield from self._pages(limit, IndexName=index, **_within(partition, sort))
 
-    def count_index(self, index: str, partition: tuple[str, str], *, limit: int) -> int:
-        """Count the items of an index's partition, up to `limit`."""
+    def count_index(
+        self,
+        index: str,
+        partition: tuple[str, str],
+        *,
+        sort: tuple[str, str, str] | None = None,
+        limit: int,
+    ) -> int:
+        """Count the items of an index's partition, up to `limit`; arguments as of `query_index`."""
         count, start = 0, None
         while count < limit:
             more: dict[str, Any] = {} if start is None else {"ExclusiveStartKey": start}
@@ -165,9 +160,7 @@ class Table:
                 TableName=self.name,
                 IndexName=index,
                 Select="COUNT",
-                KeyConditionExpression="#p = :p",
-                ExpressionAttributeNames={"#p": partition[0]},
-                ExpressionAttributeValues={":p": partition[1]},
+                **_within(partition, sort),
                 **more,
             )
             count += int(answer["Count"])
@@ -314,3 +307,16 @@ class Table:
         if throttled or code in _CONTENTION_CODES or status >= 500:
             return Transient(f"DynamoDB is busy: {code}", retry_after=1)
         return error
+
+
+def _within(partition: tuple[str, str], sort: tuple[str, str, str] | None) -> dict[str, Any]:
+    """Return what selects the items of an index's partition, or of a part of it."""
+    names, values, expression = {"#p": partition[0]}, {":p": partition[1]}, "#p = :p"
+    if sort is not None:
+        names["#s"], values[":s"] = sort[0], sort[2]
+        expression += f" AND #s {sort[1]} :s"
+    return {
+        "KeyConditionExpression": expression,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }

@@ -8,9 +8,12 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
+from shared.aws.state import State
 from shared.domain.classes import DATABASE_CLASSES
 from shared.domain.database import MAKING, DatabaseStatus
 from shared.domain.drift.work import (
+    IDLE_AFTER,
+    LOST_AFTER,
     DeadLetters,
     PoolLow,
     TeardownOverdue,
@@ -44,7 +47,7 @@ def gather_work(looking: Looking) -> list[WorkDrift]:
     idle = not any(depths.get(name, 0) for name in WORK)
     return [
         *look_at_queues(depths),
-        *look_at_pools(looking),
+        *look_at_pools(looking, idle=idle),
         *_tenants(looking, idle=idle),
         *_deletions(looking),
     ]
@@ -56,21 +59,32 @@ def look_at_queues(depths: Mapping[str, int]) -> list[DeadLetters]:
     return dead_letters({name.removesuffix(_DEAD): depth for name, depth in dead.items()})
 
 
-def look_at_pools(looking: Looking) -> list[PoolLow]:
-    """Say which pools lack databases that nobody makes."""
+def look_at_pools(looking: Looking, *, idle: bool = False) -> list[PoolLow]:
+    """Say which pools lack databases that nobody makes; `idle` says that no message waits."""
     control, found = looking.control, []
+    young = control.now() - (IDLE_AFTER if idle else LOST_AFTER)
     for class_ in control.settings.database_classes:
         blocked = control.pools.blocked(class_)
         low = pool_low(
             class_,
             target=control.settings.pool_target,
             ready=control.state.count_databases(class_, DatabaseStatus.READY),
-            making=sum(control.state.count_databases(class_, status) for status in MAKING),
+            making=_making(control.state, class_),
+            claimed=control.state.count_databases(class_, DatabaseStatus.CLAIMED, since=young),
             blocked=blocked.reason if blocked else None,
         )
         if low is not None:
             found.append(low)
     return found
+
+
+def _making(state: State, class_: str) -> int:
+    """Count the databases that are being made for a pool; a restore's comes to its tenant alone."""
+    return sum(
+        database.owner is None
+        for status in MAKING
+        for database in state.databases(class_, status, limit=AT_ONCE)
+    )
 
 
 def _tenants(looking: Looking, *, idle: bool) -> list[TenantStuck | TeardownOverdue]:

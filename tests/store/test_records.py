@@ -216,6 +216,8 @@ def test_databases_are_counted_up_to_a_limit(state: State, world: Any) -> None:
     world.stored(*map(world.database, range(1, 6)))
     assert state.count_databases("weur", DatabaseStatus.READY) == 5
     assert state.count_databases("weur", DatabaseStatus.READY, limit=3) == 3
+    for since, count in ((world.now, 5), (world.later(1), 0)):
+        assert state.count_databases("weur", DatabaseStatus.READY, since=since) == count
 
 
 def test_slots_of_a_shard_are_its_own(state: State, world: Any) -> None:

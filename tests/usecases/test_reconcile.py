@@ -9,10 +9,13 @@ import pytest
 
 from local.cloudflare import Emulator
 from shared.aws.items import Change
+from shared.aws.table import Delete
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import binding_name, database_name
 from shared.domain.tenant import TenantStatus
 from shared.settings import Settings
+from shared.usecases.gather_work import look_at_pools
+from shared.usecases.looking import Looking
 from shared.usecases.operate_restore import OperateRestore
 from shared.usecases.sweep import Sweep
 from shared.usecases.turn_out import turn_out
@@ -79,7 +82,14 @@ def test_lost_work_is_woken(drifting: Drifting) -> None:
     world = drifting.world
     drifting.sign_up("late")
     world.queues.heap.clear()
+    assert drifting.one_pass(dry=True) == set(), "somebody may be on the way"
     world.clock.pass_(minutes=2)
+    pooled = drifting.pooled()
+    restored = {"ulid": STRANGER, "status": DatabaseStatus.BINDING, "owner": "one"}
+    world.control.state.commit(Change(None, pooled.model_copy(update=restored)))
+    looking = Looking(world.control, world.outside, drifting.count, world.clock())
+    assert [low.making for low in look_at_pools(looking, idle=True)] == [0], "that is no pool's"
+    world.control.state.table.write(Delete({"pk": f"DB#{STRANGER}", "sk": "META"}))
     drifting.depths["work_dlq"] = 3
     found = drifting.one_pass()
     assert found == {("tenant_stuck", "late"), ("pool_low", None), ("dlq_not_empty", None)}

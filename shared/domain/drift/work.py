@@ -11,6 +11,8 @@ from shared.domain.finding import Severity
 from shared.domain.tenant import Tenant, TenantStatus
 
 __all__ = [
+    "IDLE_AFTER",
+    "LOST_AFTER",
     "DeadLetters",
     "PoolLow",
     "TeardownOverdue",
@@ -177,6 +179,8 @@ def tenant_at_rest(
         if due is not None and now - due > TEARDOWN_LASTS:
             return TeardownOverdue(**about, since=due, held_up=tenant.held_up)
         return None
+    if tenant.held_up is not None:
+        return None  # it waits for a person, who was told so
     due = tenant.wake_at or tenant.updated_at
     if now - due > (IDLE_AFTER if idle else LOST_AFTER):
         return TenantStuck(**about, status=tenant.status, since=due)
@@ -201,10 +205,14 @@ def deletion_overdue(database: Database, now: datetime) -> TeardownOverdue | Non
 
 
 def pool_low(
-    class_: str, *, target: int, ready: int, making: int, blocked: str | None
+    class_: str, *, target: int, ready: int, making: int, claimed: int, blocked: str | None
 ) -> PoolLow | None:
-    """Say whether a pool lacks databases that are not on their way."""
-    if ready >= target or (ready + making >= target and blocked is None):
+    """Say whether a pool lacks databases that are not on their way.
+
+    `making` are those that are made for it, `claimed` those that were taken from it just now:
+    whoever makes others in their place may still be on the way.
+    """
+    if ready >= target or (ready + making + claimed >= target and blocked is None):
         return None
     return PoolLow(class_=class_, target=target, ready=ready, making=making, blocked=blocked)
 

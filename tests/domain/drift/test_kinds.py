@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.database import Database, DatabaseStatus
+from shared.domain.database import DatabaseStatus
 from shared.domain.drift.bindings import (
     Belonging,
     BindingUnexpected,
@@ -29,19 +29,14 @@ from shared.domain.drift.repairs import (
     HandBack,
     MigratePooled,
     Readopt,
-    RefillPool,
     RepublishRoute,
     RepublishShard,
     SetAside,
     ShutRoute,
-    WakeDatabase,
-    WakeTenant,
 )
 from shared.domain.drift.routes import Home, Route, compare_routes
-from shared.domain.drift.work import dead_letters, deletion_overdue, pool_low, tenant_at_rest
 from shared.domain.finding import Severity
 from shared.domain.names import binding_name, database_name
-from shared.domain.tenant import Tenant, TenantStatus
 from shared.domain.worker import Slot
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -253,61 +248,6 @@ def test_which_schema_is_right() -> None:
     assert right_schemas(rows, {"2": "y"}) == {"2": "y"}
     assert right_schemas(rows, {"2": "z"}) == {}
     assert right_schemas([*rows, measured(A, schema="x")], {"2": "z"}) == {"2": "x"}
-
-
-def tenant(status: TenantStatus, *, ago: timedelta, **more: object) -> Tenant:
-    then = NOW - ago
-    fields = {"tenant_id": "org_a", "status": status, "class": "weur"}
-    times = {"created_at": then, "updated_at": then, "status_since": then}
-    return Tenant.model_validate({**fields, **times, **more})
-
-
-def test_tenants_that_nobody_moves() -> None:
-    """One that should have been woken minutes ago is stuck, sooner where the queues are empty."""
-    two_minutes = tenant(TenantStatus.PENDING, ago=timedelta(minutes=2))
-    assert tenant_at_rest(two_minutes, idle=False, now=NOW) is None
-    seen = tenant_at_rest(two_minutes, idle=True, now=NOW)
-    assert seen is not None
-    assert (seen.kind, seen.repair) == ("tenant_stuck", WakeTenant("org_a"))
-    waits = tenant(TenantStatus.PENDING, ago=timedelta(hours=1), wake_at=NOW + timedelta(minutes=1))
-    assert tenant_at_rest(waits, idle=True, now=NOW) is None
-    active = tenant(TenantStatus.ACTIVE, ago=timedelta(days=9))
-    assert tenant_at_rest(active, idle=True, now=NOW) is None
-
-
-def test_teardowns_that_do_not_end() -> None:
-    """A tenant long past its grace, and a database long being deleted, are overdue."""
-    long = timedelta(days=40)
-    grace = tenant(TenantStatus.CLOSING, ago=long, grace_ends_at=NOW + timedelta(days=1))
-    assert tenant_at_rest(grace, idle=True, now=NOW) is None
-    over = tenant(TenantStatus.CLOSING, ago=long, grace_ends_at=NOW - timedelta(hours=3))
-    seen = tenant_at_rest(over, idle=False, now=NOW)
-    assert seen is not None
-    assert (seen.kind, seen.repair) == ("teardown_overdue", WakeTenant("org_a"))
-    fields = {"ulid": A, "name": "n", "class": "weur", "shard": "s", "created_at": NOW}
-    for status, hours, repair in (
-        ("deleting", 3, WakeDatabase(A)),
-        ("deleting", 1, None),
-        ("ready", 3, None),
-    ):
-        since = {"updated_at": NOW, "status_since": NOW - timedelta(hours=hours)}
-        found = deletion_overdue(
-            Database.model_validate({**fields, **since, "status": status}), NOW
-        )
-        assert (found.repair if found else None) == repair
-
-
-def test_pools_and_dead_letters() -> None:
-    """A pool is low when what it lacks is not being made, or can't be."""
-    assert pool_low("weur", target=3, ready=1, making=2, blocked=None) is None
-    low = pool_low("weur", target=3, ready=1, making=1, blocked=None)
-    assert low is not None
-    assert (low.repair, low.severity) == (RefillPool("weur"), Severity.WARNING)
-    blocked = pool_low("weur", target=3, ready=0, making=3, blocked="the account is full")
-    assert blocked is not None
-    assert (blocked.severity, "full" in blocked.summary) == (Severity.ERROR, True)
-    [letters] = dead_letters({"work": 2, "bind": 0})
-    assert (letters.kind, letters.subject, letters.repair) == ("dlq_not_empty", "work", None)
 
 
 def one_of_each() -> list[AnyDrift]:
