@@ -132,9 +132,12 @@ def look_at_databases(looking: Looking, drifts: Iterable[DatabaseDrift]) -> list
 def _missing(looking: Looking, drift: DatabaseMissing, of: int) -> DatabaseMissing | None:
     state = looking.control.state
     record = state.database(drift.ulid)
+    if record is not None and record.status is DatabaseStatus.DELETED:
+        record = None  # what it says is true; it is the tenant's record that may not know it
     if record is not None and record.database_id == drift.database_id:
         if record.status not in ON_D1 and not _is_failed_for(looking, record):
             return None
+        shard: str | None = record.shard
         drift = drift.model_copy(
             update={
                 "status": record.status,
@@ -142,14 +145,18 @@ def _missing(looking: Looking, drift: DatabaseMissing, of: int) -> DatabaseMissi
                 "tenant_id": record.owner,
             }
         )
-    elif not _names(state.tenant(drift.tenant_id or ""), drift):
-        return None
+    else:
+        tenant = state.tenant(drift.tenant_id or "")
+        if tenant is None or not _names(tenant, drift):
+            return None
+        shard = tenant.shard
+        served = record is None and tenant.status in _SERVED
+        drift = drift.model_copy(update={"served": served, "status": None, "version": 0})
     if of > MOST_LOOKS or drift.database_id is None:
         return drift
     if looking.name_on_d1(drift.database_id) is not None:
         return None
-    silent = record is None or not may_answer(looking, record)
-    return drift.model_copy(update={"certain": silent})
+    return drift.model_copy(update={"certain": not may_answer(looking, shard, drift.ulid)})
 
 
 def _is_failed_for(looking: Looking, record: Database) -> bool:
@@ -167,17 +174,17 @@ def _names(tenant: Tenant | None, drift: DatabaseMissing | DatabaseOrphan) -> bo
     return (tenant.database_ulid, tenant.database_id) == (drift.ulid, drift.database_id)
 
 
-def may_answer(looking: Looking, record: Database) -> bool:
+def may_answer(looking: Looking, shard: str | None, ulid: str) -> bool:
     """Say whether a database answers through its binding, or might if it could be asked.
 
     A third witness beside D1's list and its API, which can both be wrong at once; what only says
     that it is busy, or can't be asked, is none.
     """
-    slot = looking.control.state.slot(record.shard, record.ulid)
-    if slot is None or not slot.live:
+    slot = None if shard is None else looking.control.state.slot(shard, ulid)
+    if shard is None or slot is None or not slot.live:
         return True
     try:
-        rows = looking.outside.router().inspect(record.shard, [record.binding], LEDGER)
+        rows = looking.outside.router().inspect(shard, [slot.binding], LEDGER)
     except ControlPlaneError:
         return True
     return any(row.error is None or _PASSING.search(row.error.message) for row in rows)

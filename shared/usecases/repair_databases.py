@@ -151,11 +151,14 @@ class RepairDatabases:
     def _fail(self, repair: FailTenant) -> bool:
         """Say of a tenant that its data is gone, and how it comes back."""
         control, now = self.looking.control, self.looking.control.now()
+        record = control.state.database(repair.ulid)
+        if record is None or record.status is DatabaseStatus.DELETED:
+            return self._fail_without_record(repair)
         database = self._gone(repair.ulid, repair.version)
-        if database is None or self._answers_all_the_same(database):
+        if database is None or self._answers_all_the_same(database.shard, database.ulid):
             return False
         tenant_id = repair.tenant_id
-        reason = f"D1 does not have {database.name} any more: `d1fleet restore {tenant_id}`"
+        reason = _gone_for_good(database.name, tenant_id)
         line = control.line("failed", why=reason, trace=self.trace)
         changes = []
         if database.status is not DatabaseStatus.QUARANTINED:
@@ -171,11 +174,29 @@ class RepairDatabases:
         enqueue_quietly(control, "tenant", tenant_id, trace=self.trace)
         return True
 
-    def _answers_all_the_same(self, database: Database) -> bool:
+    def _fail_without_record(self, repair: FailTenant) -> bool:
+        """Say so of a tenant whose database has no record either; publishing unbinds it."""
+        control = self.looking.control
+        tenant = control.state.tenant(repair.tenant_id)
+        if tenant is None or tenant.database_ulid != repair.ulid or tenant.database_id is None:
+            return False
+        if self._is_there(tenant.database_id):
+            return False
+        if tenant.shard is not None and self._answers_all_the_same(tenant.shard, repair.ulid):
+            return False
+        name = database_name(self.looking.fleet, repair.ulid)
+        changes = self._failed(tenant, _gone_for_good(name, tenant.tenant_id))
+        if not changes:
+            return False
+        control.state.commit(*changes)
+        enqueue_quietly(control, "tenant", tenant.tenant_id, trace=self.trace)
+        return True
+
+    def _answers_all_the_same(self, shard: str, ulid: str) -> bool:
         """Say whether a database that is bound may still answer, whatever D1's API says of it."""
-        slot = self.looking.control.state.slot(database.shard, database.ulid)
+        slot = self.looking.control.state.slot(shard, ulid)
         bound = slot is not None and slot.live and not slot.leaving
-        return bound and may_answer(self.looking, database)
+        return bound and may_answer(self.looking, shard, ulid)
 
     def _failed(self, tenant: Tenant, reason: str) -> list[Change]:
         """Return the change of the tenant; one that leaves goes on leaving, and is held up."""
@@ -190,9 +211,11 @@ class RepairDatabases:
         database = self.looking.control.state.database(ulid)
         if database is None or database.version != version or database.database_id is None:
             return None
+        return None if self._is_there(database.database_id) else database
+
+    def _is_there(self, database_id: str) -> bool:
         self.looking.calls += 1
-        there = self.looking.api().d1.get(database.database_id)
-        return database if there is None else None
+        return self.looking.api().d1.get(database_id) is not None
 
     # Schemas
 
@@ -207,3 +230,7 @@ class RepairDatabases:
         control.state.commit(Change(database, after, line))
         enqueue_quietly(control, "database", ulid, trace=self.trace)
         return True
+
+
+def _gone_for_good(name: str, tenant_id: str) -> str:
+    return f"D1 does not have {name} any more: `d1fleet restore {tenant_id}`"

@@ -134,6 +134,10 @@ class Drifting:
         assert made.uuid is not None
         return made.uuid
 
+    def lose(self, pk: str, sk: str = "META") -> None:
+        """Delete an item of the table by hand."""
+        boto3.resource("dynamodb").Table("state").delete_item(Key={"pk": pk, "sk": sk})
+
     def sign_up(self, tenant: str) -> None:
         """Let the auth provider say that there is a tenant."""
         event = signup(tenant, event_id=f"evt_{tenant}")

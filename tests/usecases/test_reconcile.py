@@ -9,7 +9,7 @@ import pytest
 
 from local.cloudflare import Emulator
 from shared.aws.items import Change
-from shared.aws.table import Delete
+from shared.aws.table import Update
 from shared.domain.database import DatabaseStatus
 from shared.domain.names import binding_name, database_name
 from shared.domain.tenant import TenantStatus
@@ -65,9 +65,8 @@ def test_what_harms_nobody_is_repaired_at_first_sight(drifting: Drifting) -> Non
 def test_a_database_that_lost_slot_and_binding_is_bound_again(drifting: Drifting) -> None:
     """Its record says where it belongs: one of a tenant and one of the pool come back at once."""
     one, pooled = drifting.of("one"), drifting.pooled()
-    table = boto3.resource("dynamodb").Table("state")
     for script, ulid in ((one.shard, one.database_ulid), (pooled.shard, pooled.ulid)):
-        table.delete_item(Key={"pk": f"WORKER#{script}", "sk": f"DB#{ulid}"})
+        drifting.lose(f"WORKER#{script}", f"DB#{ulid}")
         drifting.account.edit(script, without=binding_name(ulid))
     assert drifting.one_pass() == {("binding_missing", "one"), ("binding_missing", pooled.name)}
     assert drifting.settled()["left"] == 0
@@ -89,7 +88,7 @@ def test_lost_work_is_woken(drifting: Drifting) -> None:
     world.control.state.commit(Change(None, pooled.model_copy(update=restored)))
     looking = Looking(world.control, world.outside, drifting.count, world.clock())
     assert [low.making for low in look_at_pools(looking, idle=True)] == [0], "that is no pool's"
-    world.control.state.table.write(Delete({"pk": f"DB#{STRANGER}", "sk": "META"}))
+    drifting.lose(f"DB#{STRANGER}")
     drifting.depths["work_dlq"] = 3
     found = drifting.one_pass()
     assert found == {("tenant_stuck", "late"), ("pool_low", None), ("dlq_not_empty", None)}
@@ -106,12 +105,23 @@ def test_lost_work_is_woken(drifting: Drifting) -> None:
     assert line["who"] == "test"
 
 
-def test_a_missing_tenant_database(drifting: Drifting, tmp_path: Path) -> None:
-    """Its tenant fails and is offered a restore, which brings the data back; nothing else fails."""
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_missing_tenant_database(drifting: Drifting, tmp_path: Path, recorded: bool) -> None:
+    """Its tenant fails and is offered a restore, which brings the data back; nothing else fails.
+
+    So it is when the database's record is lost too, and only the tenant's names it.
+    """
     add_long_work(drifting.world, tmp_path / "long")
     tenant = drifting.of("one")
     backed_up(drifting.world, tenant)
     drifting.delete_database(tenant.database_id)
+    if not recorded:
+        record = {"pk": f"DB#{tenant.database_ulid}", "sk": "META"}
+        deleted = {":s": "deleted", ":k": "database#weur#deleted"}
+        change = "SET #s = :s, status_key = :k"
+        drifting.world.control.state.table.write(Update(record, change, {"#s": "status"}, deleted))
+        assert drifting.one_pass(dry=True) == {("database_missing", "one")}
+        drifting.lose(record["pk"])
     assert drifting.one_pass() == {("database_missing", "one")}
     [finding] = drifting.report["findings"]
     assert (finding["severity"], finding["repair"]) == ("critical", "fail")
@@ -228,9 +238,7 @@ def test_what_could_hurt_waits_for_a_second_pass_and_a_day(drifting: Drifting) -
 def test_a_record_that_was_lost_comes_back_to_its_tenant(drifting: Drifting) -> None:
     """The database of a tenant whose record is gone is handed back to that tenant alone."""
     world, one = drifting.world, drifting.of("one")
-    boto3.resource("dynamodb").Table("state").delete_item(
-        Key={"pk": f"DB#{one.database_ulid}", "sk": "META"}
-    )
+    drifting.lose(f"DB#{one.database_ulid}")
     assert drifting.one_pass() == {("database_orphan", "one")}
     world.clock.pass_(hours=25)
     assert drifting.one_pass() == {("database_orphan", "one")}

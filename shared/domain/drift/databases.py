@@ -69,7 +69,7 @@ class DatabaseMissing(Drift):
     status: DatabaseStatus | None
     version: int = 0
     served: bool = False
-    """A tenant is still said to be served from it, although it was set aside."""
+    """A tenant is still said to be served from it, although it was set aside or has no record."""
     instead: str | None = None
     """The uuid of another database that has its name by now."""
 
@@ -199,7 +199,11 @@ def compare_databases(
             instead = listed.get(ulid)
             if trusted or instead is not None:
                 names = _names(fleet, ulid, pointer.database_id, pointer.tenant_id)
-                yield DatabaseMissing(**names, ulid=ulid, status=None, instead=instead)
+                # A record that names yet another database is for people to compare with this.
+                served = pointer.served and ulid not in known
+                yield DatabaseMissing(
+                    **names, ulid=ulid, status=None, instead=instead, served=served
+                )
     for ulid, uuid in sorted(left.items()):
         owner = named.get(ulid)
         yield DatabaseOrphan(**_names(fleet, ulid, uuid, owner), ulid=ulid, named_by=owner)

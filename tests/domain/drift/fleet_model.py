@@ -250,7 +250,8 @@ def apply(fleet: Fleet, repair: Repair) -> None:
             _set_aside(fleet, key)
         case FailTenant(tenant_id=tenant_id, ulid=key):
             _fail(fleet, tenant_id)
-            _set_aside(fleet, key)
+            if key in fleet.databases:
+                _set_aside(fleet, key)
         case WakeTenant() | WakeDatabase() | RefillPool() | MigratePooled():
             raise AssertionError("nothing of this is in the model")
         case _:

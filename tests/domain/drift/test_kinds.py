@@ -98,10 +98,14 @@ def test_a_record_that_is_read_twice_is_one() -> None:
 
 
 def test_a_tenant_that_names_what_is_nowhere() -> None:
-    """A tenant whose database has neither record nor place on D1 is told of, unless just moved."""
-    names = Pointer("org_a", A, "uuid", judged=True), Pointer("org_b", B, "uuid", judged=False)
+    """A tenant whose database has neither record nor place on D1 fails, unless just moved."""
+    names = Pointer("org_a", A, "uuid", served=True), Pointer("org_b", B, "uuid", judged=False)
     [seen] = databases({}, pointers=names)
-    assert (seen.subject, seen.tenant_id, seen.repair) == (A, "org_a", None)
+    assert (seen.subject, seen.tenant_id, seen.repair) == (A, "org_a", FailTenant("org_a", A, 0))
+    [left] = databases({}, pointers=(names[0]._replace(served=False),))
+    assert left.repair is None, "it has failed already, or is leaving"
+    [other] = databases({A: f"uuid-{A}"}, recorded(A, S.CLAIMED, "org_a"), pointers=names[:1])
+    assert other.repair is None, "record and tenant name two: people have to look"
 
 
 @pytest.mark.parametrize("served", [True, False])
