@@ -55,7 +55,8 @@ def look_at_routes(looking: Looking, tenant_ids: Iterable[str]) -> list[Director
     # The records were read first: what is changed from here on is ahead of its row, not behind.
     rows = looking.outside.router().get(ids)
     found = list(compare_routes(homes, [[_route(row) for row in rows]]))
-    return [_in_full(looking, drift, rows) for drift in found if _stands(looking, drift)]
+    seen = (_in_full(looking, drift, rows) for drift in found if _stands(looking, drift))
+    return [drift for drift in seen if drift.is_drift]
 
 
 def _pages(looking: Looking) -> Iterator[list[Route]]:
@@ -103,10 +104,10 @@ def _in_full(
 ) -> DirectoryStale:
     """Say whose database a row leads to, if it is another tenant's."""
     row = next((row for row in rows if row.tenant_id == drift.route), None)
-    if row is None or row.database_uuid is None:
+    if row is None:
         return drift
-    owners = looking.outside.router().owners([row.database_uuid])
-    whose = {owner.tenant_id for owner in owners}
+    uuids = [] if row.database_uuid is None else [row.database_uuid]
+    whose = {owner.tenant_id for owner in looking.outside.router().owners(uuids)}
     bound = looking.control.state.database(ulid_of_binding(row.binding or "") or "")
     if bound is not None and bound.owner is not None:
         whose.add(bound.owner)

@@ -28,6 +28,7 @@ from shared.domain.drift.repairs import (
     WakeDatabase,
     WakeTenant,
 )
+from shared.domain.drift.routes import giving_way
 from shared.domain.names import binding_name
 from shared.domain.tenant import MISROUTED
 from shared.domain.worker import Slot, Worker
@@ -141,12 +142,12 @@ class RepairDrift:
     # The directory
 
     def _route(self, drift: Drift, repair: RepublishRoute) -> bool:
-        """Have a tenant routed anew, with a version above what the directory holds."""
+        """Have a tenant routed anew, with a version to which what the directory holds gives way."""
         control = self.looking.control
         tenant = control.state.tenant(repair.tenant_id)
         if tenant is None or tenant.version != repair.version:
             return False
-        version = max(tenant.version, repair.above) + 1
+        version = giving_way(tenant.version + 1, repair.above)
         after = tenant.changed(control.now(), version=version, routed_status=MISROUTED)
         line = control.line("routing anew", why=drift.summary, trace=self.trace)
         # First: no sweep looks after an active tenant, should this die before it is woken.
@@ -159,7 +160,7 @@ class RepairDrift:
         """Close the row of a tenant that nobody knows: it leads to somebody else's data."""
         if self.looking.control.state.tenant(tenant_id) is not None:
             return False
-        row = DirectoryRow(tenant_id=tenant_id, state="closed", version=above + 1)
+        row = DirectoryRow(tenant_id=tenant_id, state="closed", version=giving_way(1, above))
         [standing] = self.looking.outside.router().upsert([row])
         log.warning("the route of an unknown tenant was closed", extra={"tenant_id": tenant_id})
         return standing.applied

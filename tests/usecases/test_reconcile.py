@@ -280,28 +280,34 @@ def test_what_is_in_the_databases(drifting: Drifting) -> None:
 
 
 def test_the_directory_never_leads_to_what_is_somebody_elses(drifting: Drifting) -> None:
-    """A row that leads a tenant, or a stranger, to another's data is critical, mended at once."""
+    """A row that leads anybody, one on his way too, to another's data is mended at once."""
     one, two = drifting.of("one"), drifting.of("two")
     drifting.directory(
         f"UPDATE tenant SET database_uuid = '{two.database_id}', binding = '{two.binding}',"
         f" shard = '{two.shard}' WHERE tenant_id = 'one'"
     )
     drifting.directory(
-        "INSERT INTO tenant SELECT 'stranger', shard, binding, database_uuid, state,"
+        "INSERT INTO tenant SELECT 'stranger', shard, binding, NULL, state,"
         " schema_version, version, updated_at FROM tenant WHERE tenant_id = 'three'"
     )
     drifting.directory(
         "INSERT INTO tenant VALUES ('nobody', NULL, NULL, NULL, 'suspended', NULL, 1, 'x')"
     )
-    drifting.directory("UPDATE tenant SET version = 9000 WHERE tenant_id = 'two'")
+    drifting.directory("UPDATE tenant SET version = 9007199254740993 WHERE tenant_id = 'two'")
+    drifting.sign_up("late")
+    drifting.directory(
+        "INSERT INTO tenant SELECT 'late', shard, binding, database_uuid, state,"
+        " schema_version, 1, updated_at FROM tenant WHERE tenant_id = 'three'"
+    )
     drifting.directory("DELETE FROM tenant WHERE tenant_id = 'three'")
-    found = {("directory_stale", each) for each in (*TENANTS, "stranger", "nobody")}
+    found = {("directory_stale", each) for each in (*TENANTS, "late", "stranger", "nobody")}
     assert drifting.one_pass() == found
     severities = {each["tenant_id"]: each["severity"] for each in drifting.report["findings"]}
-    assert severities["one"] == severities["stranger"] == "critical"
+    assert [severities[each] for each in ("one", "late", "stranger")] == ["critical"] * 3
     assert drifting.settled()["left"] == 1
     assert drifting.account.notes("stranger").status_code == 404
     assert drifting.of("one").database_id == one.database_id
+    assert drifting.account.notes("late").json() == []
     assert drifting.one_pass() == {("directory_stale", "nobody")}
     drifting.serves(*TENANTS)
 

@@ -68,6 +68,25 @@ describe("the directory behind the router's admin door", () => {
       assert.deepEqual(results, []);
     });
 
+    it("lets any row replace one whose version no record can have", async () => {
+      const ahead = 2 ** 32;
+      const versions = [9 + ahead, 10 + ahead, "9223372036854775807", "'never'", "1e300"];
+      for (const [number, version] of versions.entries()) {
+        const late = row({ tenant_id: `f${number}`, database_uuid: `uuid-f${number}`, version: 9 });
+        await stack.admin("tenants.upsert", {
+          rows: [{ ...late, version: 8, state: "suspended" }],
+        });
+        await stack.directory
+          .prepare(`UPDATE tenant SET version = ${version} WHERE tenant_id = ?`)
+          .bind(late.tenant_id)
+          .run();
+        const got = await stack.admin("tenants.get", { tenant_ids: [late.tenant_id] });
+        assert.ok(Number.isInteger(got.json.rows[0].version));
+        const { json } = await stack.admin("tenants.upsert", { rows: [late] });
+        assert.equal(json.rows[0].applied, number > 0, String(version));
+      }
+    });
+
     it("keeps a closed tenant's row as a tombstone, and takes a new episode", async () => {
       await stack.admin("tenants.upsert", {
         rows: [row({ tenant_id: "e", database_uuid: "uuid-e", version: 1 })],

@@ -176,6 +176,16 @@ describe("the router's memory of the directory", () => {
     assert.equal((await memory.find("t", slow)).state, "suspended");
   });
 
+  it("does not let one bring back a row whose version no record can have", async () => {
+    const { memory } = atTime();
+    let answer;
+    const slow = () => new Promise((resolve) => (answer = resolve));
+    const looking = memory.find("t", slow);
+    memory.remember("t", active({ state: "suspended", version: 2 }));
+    answer(active({ version: 2 ** 53 }));
+    assert.equal((await looking).state, "suspended");
+  });
+
   it("believes a directory that was restored to an earlier time", async () => {
     const { time, memory } = atTime();
     const source = directory(active({ version: 9 }));

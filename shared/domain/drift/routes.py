@@ -5,21 +5,28 @@ ours and no more of them than what a row says.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from shared.domain.drift.kinds import Drift, Evidence
 from shared.domain.drift.policy import DriftKind
 from shared.domain.drift.repairs import Repair, RepublishRoute, ShutRoute
 from shared.domain.finding import Severity
 
-__all__ = ["DirectoryStale", "Home", "Route", "compare_routes"]
+__all__ = ["DirectoryStale", "Home", "Route", "compare_routes", "giving_way"]
 
-_SERVED = "active"
-_SHUT = "closed"
+_SERVED: Final = "active"
+_SHUT: Final = "closed"
+_ON_ITS_WAY: Final = "on its way"
+
+MOST_AHEAD: Final = 2**32
+"""A row that is so far ahead of a record was falsified: its version is no count of changes.
+
+The router knows the same number (`worker/src/router/directory.js`), and lets any row replace it.
+"""
 
 
 class Home(NamedTuple):
-    """What the directory should hold of a tenant; `state` None: on its way, and not judged."""
+    """What the directory should hold of a tenant; `state` None: on its way, and hardly judged."""
 
     tenant_id: str
     state: str | None
@@ -44,7 +51,7 @@ class DirectoryStale(Drift):
     """A row of the directory is not what the tenant's record says, or there is none.
 
     `expected` None: the table knows no such tenant. `foreign` is the tenant whose database the row
-    leads to, if that is another one.
+    leads to, if that is another one: only the router can tell.
     """
 
     kind: ClassVar = DriftKind.DIRECTORY_STALE
@@ -56,6 +63,12 @@ class DirectoryStale(Drift):
     found_version: int = 0
     leads_to: str | None = None
     foreign: str | None = None
+
+    @property
+    def is_drift(self) -> bool:
+        """Say whether it is more than a tenant on its way whose row leads to what it had before."""
+        ahead = self.found_version > self.version
+        return self.expected != _ON_ITS_WAY or self.foreign is not None or ahead
 
     @property
     def subject(self) -> str:
@@ -79,6 +92,8 @@ class DirectoryStale(Drift):
             return f"the directory knows {self.route}, the table does not"
         if self.found is None:
             return f"the directory does not know {self.route}"
+        if self.expected == _ON_ITS_WAY:
+            return f"{self.route} is on its way, and its row in the directory is ahead of it"
         if self.found != self.expected:
             return f"the directory says {self.route} is {self.found}, it is {self.expected}"
         return f"the directory leads {self.route} to the wrong place"
@@ -120,6 +135,8 @@ def compare_routes(
             if home is None:
                 if route.state != _SHUT or route.database_id is not None:
                     yield _stale(None, route)
+            elif home.state is None and _is_in_the_way(home, route):
+                yield _stale(home._replace(state=_ON_ITS_WAY), route)
             elif home.state is not None and _differs(home, route):
                 yield _stale(home, route)
     for home in homes.values():
@@ -131,6 +148,21 @@ def compare_routes(
 def _differs(home: Home, route: Route) -> bool:
     # The tuples have the same fields in the same order; the row's version may only be behind.
     return home[:5] != route[:5] or route.version > home.version
+
+
+def _is_in_the_way(home: Home, route: Route) -> bool:
+    """Say whether a row may hurt its tenant, who is on its way, or somebody else."""
+    leads = (route.database_id, home.database_id), (route.binding, home.binding)
+    elsewhere = any(there not in {None, own} for there, own in leads)
+    return elsewhere or route.version > home.version
+
+
+def giving_way(version: int, standing: int) -> int:
+    """Return the version, `version` or more, to which a row of version `standing` gives way.
+
+    One that was falsified so that nothing could be above it gives way to any.
+    """
+    return version if standing > version + MOST_AHEAD else max(version, standing + 1)
 
 
 def _stale(home: Home | None, route: Route | None) -> DirectoryStale:

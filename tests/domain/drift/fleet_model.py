@@ -47,7 +47,7 @@ from shared.domain.drift.repairs import (
     WakeDatabase,
     WakeTenant,
 )
-from shared.domain.drift.routes import Home, Route, compare_routes
+from shared.domain.drift.routes import Home, Route, compare_routes, giving_way
 from shared.domain.names import binding_name, database_name
 from shared.domain.worker import Slot
 
@@ -236,10 +236,11 @@ def apply(fleet: Fleet, repair: Repair) -> None:
             _give_slot(fleet, script, key)
         case RepublishRoute(tenant_id=tenant_id, above=above):
             tenant = fleet.tenants[tenant_id]
-            tenant.version = max(tenant.version, above) + 1
-            fleet.directory[tenant_id] = _route(fleet, tenant_id)
+            tenant.version = giving_way(tenant.version + 1, above)
+            _upsert(fleet, tenant_id)
         case ShutRoute(tenant_id=tenant_id, above=above):
-            fleet.directory[tenant_id] = Route(tenant_id, "closed", None, None, None, above + 1)
+            version = giving_way(1, above)
+            fleet.directory[tenant_id] = Route(tenant_id, "closed", None, None, None, version)
         case Readopt(ulid=key, database_id=database_id, owner=owner):
             fleet.databases[key] = Database(S.QUARANTINED, database_id, owner, SHARDS[0])
         case HandBack(ulid=key, database_id=database_id, tenant_id=tenant_id):
@@ -258,6 +259,13 @@ def apply(fleet: Fleet, repair: Repair) -> None:
             assert_never(repair)
 
 
+def _upsert(fleet: Fleet, tenant_id: str) -> None:
+    """Write a row as the router does: forward only, unless what stands was falsified."""
+    row, standing = _route(fleet, tenant_id), fleet.directory.get(tenant_id)
+    if standing is None or not row.version <= standing.version <= row.version + 2**32:
+        fleet.directory[tenant_id] = row
+
+
 def _give_slot(fleet: Fleet, shard: str, key: str) -> None:
     database_id = fleet.databases[key].database_id
     slot = Slot(ulid=key, binding=binding_name(key), database_id=database_id)
@@ -269,7 +277,7 @@ def _fail(fleet: Fleet, tenant_id: str) -> None:
     tenant = fleet.tenants.get(tenant_id)
     if tenant is not None:
         tenant.state, tenant.version = "failed", tenant.version + 1
-        fleet.directory[tenant_id] = _route(fleet, tenant_id)
+        _upsert(fleet, tenant_id)
 
 
 def _set_aside(fleet: Fleet, key: str) -> None:

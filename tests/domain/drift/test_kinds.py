@@ -34,7 +34,7 @@ from shared.domain.drift.repairs import (
     SetAside,
     ShutRoute,
 )
-from shared.domain.drift.routes import Home, Route, compare_routes
+from shared.domain.drift.routes import Home, Route, compare_routes, giving_way
 from shared.domain.finding import Severity
 from shared.domain.names import binding_name, database_name
 from shared.domain.worker import Slot
@@ -223,6 +223,32 @@ def test_routes() -> None:
     foreign = seen["org_x"].model_copy(update={"foreign": "org_a"})
     assert (foreign.severity, foreign.repair) == (Severity.CRITICAL, ShutRoute("org_x", 5))
     assert not homes
+
+
+def test_routes_of_tenants_on_their_way() -> None:
+    """Only what leads to another's data, or keeps their own row from being written, is drift."""
+    on_its_way = Home("org_a", None, "s", "b", "u", 5)
+    own = Route("org_a", "active", "s", "b", "u", 5)
+    assert list(compare_routes({"org_a": on_its_way}, [[own]])) == []
+    assert list(compare_routes({"org_a": on_its_way}, [[]])) == []
+    [ahead] = compare_routes({"org_a": on_its_way}, [[own._replace(version=6)]])
+    assert (ahead.is_drift, ahead.repair) == (True, RepublishRoute("org_a", 5, 6))
+    [elsewhere] = compare_routes({"org_a": on_its_way}, [[own._replace(database_id="v")]])
+    assert not elsewhere.is_drift, "it may be what the tenant had before"
+    [bound] = compare_routes({"org_a": on_its_way}, [[own._replace(binding="c")]])
+    assert not bound.is_drift
+    foreign = elsewhere.model_copy(update={"foreign": "org_b"})
+    assert (foreign.is_drift, foreign.severity) == (True, Severity.CRITICAL)
+    assert foreign.repair == RepublishRoute("org_a", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("version", "standing", "written"),
+    [(6, 5, 6), (6, 6, 7), (6, 9000, 9001), (6, 6 + 2**32, 7 + 2**32), (6, 7 + 2**32, 6)],
+)
+def test_what_a_row_gives_way_to(version: int, standing: int, written: int) -> None:
+    """A newer version; where none is newer because it was falsified, the tenant's own."""
+    assert giving_way(version, standing) == written
 
 
 def measured(ulid: str, *, version: str = "2", schema: str = "right", size: int = 1) -> Measured:

@@ -9,7 +9,17 @@ import { BINDING } from "./names.js";
  * @typedef {{ database_uuid: string, tenant_id: string, since: string }} Owner whose a database is for ever
  */
 
-const COLUMNS = "tenant_id, shard, binding, database_uuid, state, schema_version, version";
+/**
+ * A row that is so far ahead of what the control plane writes was falsified: its version is no count
+ * of changes. Were it left to stand, nothing could ever be written over it. The control plane knows
+ * the same number (`shared/domain/drift/routes.py`).
+ */
+const MOST_AHEAD = 2 ** 32;
+
+const FIELDS = "tenant_id, shard, binding, database_uuid, state, schema_version";
+const COLUMNS = `${FIELDS}, version`;
+/** SQLite keeps whatever was put into a column; who reads a row must find a whole number. */
+const READ = `${FIELDS}, CAST(version AS INTEGER) AS version`;
 
 /** A row that names a database which the insert-only witness knows as another tenant's. */
 const FOREIGN = `EXISTS (SELECT 1 FROM owner WHERE owner.database_uuid = value ->> 'database_uuid'
@@ -25,7 +35,8 @@ const UPSERT = `INSERT INTO tenant (${COLUMNS}, updated_at)
   ON CONFLICT (tenant_id) DO UPDATE SET shard = excluded.shard, binding = excluded.binding,
     database_uuid = excluded.database_uuid, state = excluded.state, schema_version = excluded.schema_version,
     version = excluded.version, updated_at = excluded.updated_at
-  WHERE excluded.version > tenant.version RETURNING tenant_id`;
+  WHERE excluded.version > tenant.version OR tenant.version > excluded.version + ${MOST_AHEAD}
+  RETURNING tenant_id`;
 /** Only for a row that now stands in the directory: an upsert that was too old leaves no witness. */
 const WITNESS = `INSERT INTO owner (database_uuid, tenant_id, since)
   SELECT tenant.database_uuid, tenant.tenant_id, ?2 FROM json_each(?1)
@@ -33,8 +44,8 @@ const WITNESS = `INSERT INTO owner (database_uuid, tenant_id, since)
   WHERE NOT ${OTHER_FLEET} ON CONFLICT (database_uuid) DO NOTHING`;
 const CONFLICTS = `SELECT value ->> 'tenant_id' AS tenant_id, value ->> 'database_uuid' AS database_uuid
   FROM json_each(?1) WHERE ${FOREIGN}`;
-const SELECT_ROWS = `SELECT ${COLUMNS} FROM tenant WHERE tenant_id IN (SELECT value ->> 'tenant_id' FROM json_each(?1))`;
-const SELECT_PAGE = `SELECT ${COLUMNS} FROM tenant WHERE tenant_id > ?1 ORDER BY tenant_id LIMIT ?2`;
+const SELECT_ROWS = `SELECT ${READ} FROM tenant WHERE tenant_id IN (SELECT value ->> 'tenant_id' FROM json_each(?1))`;
+const SELECT_PAGE = `SELECT ${READ} FROM tenant WHERE tenant_id > ?1 ORDER BY tenant_id LIMIT ?2`;
 const SELECT_OWNERS = `SELECT database_uuid, tenant_id, since FROM owner
   WHERE database_uuid IN (SELECT value FROM json_each(?1)) ORDER BY database_uuid`;
 
@@ -44,9 +55,18 @@ const SELECT_OWNERS = `SELECT database_uuid, tenant_id, since FROM owner
  */
 export function directoryReader(env) {
   return (tenantId) =>
-    env.D1FLEET_DIRECTORY.prepare(`SELECT ${COLUMNS} FROM tenant WHERE tenant_id = ?`)
+    env.D1FLEET_DIRECTORY.prepare(`SELECT ${READ} FROM tenant WHERE tenant_id = ?`)
       .bind(tenantId)
       .first();
+}
+
+/**
+ * @param {number} version
+ * @param {number} standing
+ * @returns {boolean} whether a row of this version may be written over the one that stands
+ */
+export function supersedes(version, standing) {
+  return version > standing || standing > version + MOST_AHEAD;
 }
 
 /**

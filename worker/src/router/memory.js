@@ -1,4 +1,5 @@
 /** What this isolate remembers of the directory. */
+import { supersedes } from "./directory.js";
 import { failure } from "./errors.js";
 
 /** @import { KeepAlive } from "./bindings.js" */
@@ -155,8 +156,8 @@ export class TenantMemory {
    */
   #accept(tenantId, row, begunAt) {
     const known = this.#entries.get(tenantId);
-    if (known?.row && known.at > begunAt && known.row.version > (row?.version ?? -1))
-      return known.row;
+    const later = known && known.at > begunAt ? known.row : null;
+    if (later && (row === null || supersedes(later.version, row.version))) return later;
     this.remember(tenantId, row);
     return row;
   }
