@@ -30,11 +30,15 @@ __all__ = [
 
 
 class BindingDrift(Drift):
-    """Hold what every kind of drift of a binding has. `version` is that of the shard's record."""
+    """Hold what every kind of drift of a binding has. `version` is that of the shard's record.
+
+    `slotless`: its slot was lost, and its database's record says that it belongs here.
+    """
 
     script: str
     ulid: str
     version: int
+    slotless: bool = False
 
     @property
     def subject(self) -> str:
@@ -49,6 +53,8 @@ class BindingDrift(Drift):
     @property
     def repair(self) -> Repair | None:
         """Return what would mend it."""
+        if self.slotless:
+            return GiveSlot(self.script, self.ulid)
         return RepublishShard(self.script, self.version)
 
     @property
@@ -58,21 +64,9 @@ class BindingDrift(Drift):
 
 
 class BindingMissing(BindingDrift):
-    """A binding that was published is not there.
-
-    `slotless`: nor is its slot; its database's record says that it belongs here.
-    """
+    """A binding that was published, or that its database's record asks for, is not there."""
 
     kind: ClassVar = DriftKind.BINDING_MISSING
-
-    slotless: bool = False
-
-    @property
-    def repair(self) -> Repair | None:
-        """Return what would mend it."""
-        if self.slotless:
-            return GiveSlot(self.script, self.ulid)
-        return RepublishShard(self.script, self.version)
 
     @property
     def summary(self) -> str:
@@ -81,15 +75,11 @@ class BindingMissing(BindingDrift):
 
 
 class BindingWrong(BindingDrift):
-    """A binding names another database than its own: somebody may reach what is not theirs.
-
-    `slotless`: the slot was lost, and its database's record says that it belongs here.
-    """
+    """A binding names another database than its own: somebody may reach what is not theirs."""
 
     kind: ClassVar = DriftKind.BINDING_WRONG
 
     bound_to: str | None
-    slotless: bool = False
 
     @property
     def severity(self) -> Severity:
@@ -103,13 +93,6 @@ class BindingWrong(BindingDrift):
         return f"{self.binding} on {self.script} leads to {there}, not to {self.database_name}"
 
     @property
-    def repair(self) -> Repair | None:
-        """Return what would mend it."""
-        if self.slotless:
-            return GiveSlot(self.script, self.ulid)
-        return RepublishShard(self.script, self.version)
-
-    @property
     def evidence(self) -> Evidence:
         """Return what was seen."""
         return {"shard": self.script, "bound_to": self.bound_to}
@@ -118,16 +101,15 @@ class BindingWrong(BindingDrift):
 class BindingUnexpected(BindingDrift):
     """A binding with a name of ours is there that the table does not want on this shard.
 
-    `leaving`: its database is to leave; `belongs`: its database's record wants it here, and only
-    the slot was lost; `unrecorded`: it leads to the database of its own name, whose record is not
-    there either. Whoever dropped one of the latter two could cut a tenant off.
+    `leaving`: its database is to leave; `unrecorded`: it leads, or may lead, to the database of its
+    own name, whose record is not there either. Whoever dropped one of these, or one that lost its
+    slot, could cut a tenant off.
     """
 
     kind: ClassVar = DriftKind.BINDING_UNEXPECTED
 
     bound_to: str | None
     leaving: bool = False
-    belongs: bool = False
     unrecorded: bool = False
 
     @property
@@ -143,13 +125,11 @@ class BindingUnexpected(BindingDrift):
     @property
     def repair(self) -> Repair | None:
         """Return what would mend it."""
-        if self.leaving:
-            return RepublishShard(self.script, self.version)
-        if self.belongs:
-            return GiveSlot(self.script, self.ulid)
+        if self.leaving or self.slotless:
+            return super().repair
         if self.unrecorded:
             return None  # once it is settled whose the database is, this is too
-        return DropBinding(self.script, self.ulid, self.version)
+        return DropBinding(self.script, self.ulid)
 
     @property
     def evidence(self) -> Evidence:
@@ -222,11 +202,10 @@ def known_by_record(seen: BindingUnexpected, record: Database | None) -> AnyBind
         return seen
     if record is not None and record.status in ON_D1 and record.shard == seen.script:
         about = {"database_id": record.database_id, "tenant_id": record.owner}
-        known = seen.model_copy(update=about)
+        known = seen.model_copy(update={**about, "slotless": True})
         if record.database_id != seen.bound_to:
-            fields = known.model_dump(exclude={"leaving", "belongs", "unrecorded"})
-            return BindingWrong(**fields, slotless=True)
-        return known.model_copy(update={"belongs": True})
+            return BindingWrong(**known.model_dump(exclude={"leaving", "unrecorded"}))
+        return known
     return None
 
 

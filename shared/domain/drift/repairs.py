@@ -1,7 +1,7 @@
 """What the reconciler may do about drift: a closed union, and there is no delete in it.
 
-Each names what it was decided on (`version`): what was changed since is not repaired but looked at
-again, so that two reconcilers at once do nothing twice.
+Each depends on what it was decided on, by its `version` where that says it: what was changed since
+is not repaired but looked at again, so that two reconcilers at once do nothing twice.
 """
 
 from dataclasses import dataclass
@@ -36,12 +36,15 @@ class RepublishShard:
 
 @dataclass(frozen=True, slots=True)
 class DropBinding:
-    """Have a shard published without a binding that the table knows nothing of."""
+    """Have a shard published without a binding that the table knows nothing of.
+
+    That the table still has no slot for it is what it depends on, and no version: one publish drops
+    many.
+    """
 
     word: ClassVar = "unbind"
     script: str
     ulid: str
-    version: int
 
 
 @dataclass(frozen=True, slots=True)

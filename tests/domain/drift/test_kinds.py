@@ -150,11 +150,12 @@ def test_bindings() -> None:
     assert (wrong.kind, wrong.severity) == ("binding_wrong", Severity.CRITICAL)
     assert (more.kind, more.repair) == (
         "binding_unexpected",
-        DropBinding("acme-pool-1", C, 7),
+        DropBinding("acme-pool-1", C),
     )
     assert isinstance(more, BindingUnexpected)
-    belongs = more.model_copy(update={"belongs": True})
-    assert belongs.repair == GiveSlot("acme-pool-1", C)
+    for each in seen.values():
+        slotless = each.model_copy(update={"slotless": True})
+        assert slotless.repair == GiveSlot("acme-pool-1", each.ulid)
     assert more.model_copy(update={"unrecorded": True}).repair is None
     assert {each.sighting().evidence["shard"] for each in seen.values()} == {"acme-pool-1"}
 
