@@ -5,7 +5,6 @@ looked at once more, by its own record and, if it is said to be gone, by asking 
 """
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +19,7 @@ from shared.domain.drift.databases import (
     Recorded,
     compare_databases,
 )
-from shared.domain.drift.evidence import Counts, Listing, weigh
+from shared.domain.drift.evidence import Counts, Listing, says_gone, weigh
 from shared.domain.migrations import LEDGER
 from shared.domain.tenant import Tenant, TenantStatus
 from shared.errors import ControlPlaneError
@@ -46,12 +45,6 @@ _NAMING: Final = (
 )
 
 _SERVED: Final = frozenset({TenantStatus.ACTIVATING, TenantStatus.ACTIVE, TenantStatus.SUSPENDED})
-
-_PASSING: Final = re.compile(
-    r"timed? ?out|overload|internal error|reset|network|unavailable|too many|exceeded",
-    re.IGNORECASE,
-)
-"""What D1 says of a database that is there and can't answer now."""
 
 log = logging.getLogger("d1fleet")
 
@@ -187,7 +180,7 @@ def may_answer(looking: Looking, shard: str | None, ulid: str) -> bool:
         rows = looking.outside.router().inspect(shard, [slot.binding], LEDGER)
     except ControlPlaneError:
         return True
-    return any(row.error is None or _PASSING.search(row.error.message) for row in rows)
+    return any(row.error is None or not says_gone(row.error.message) for row in rows)
 
 
 def _orphans(looking: Looking, orphans: Sequence[DatabaseOrphan]) -> list[DatabaseOrphan]:

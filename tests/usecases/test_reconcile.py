@@ -236,13 +236,23 @@ def test_what_could_hurt_waits_for_a_second_pass_and_a_day(drifting: Drifting) -
 
 
 def test_a_record_that_was_lost_comes_back_to_its_tenant(drifting: Drifting) -> None:
-    """The database of a tenant whose record is gone is handed back to that tenant alone."""
-    world, one = drifting.world, drifting.of("one")
-    drifting.lose(f"DB#{one.database_ulid}")
-    assert drifting.one_pass() == {("database_orphan", "one")}
+    """The database of a tenant whose record is gone is handed back to that tenant alone.
+
+    One that the directory knows as another's is adopted instead, quarantined, as that other's own.
+    """
+    world, one, three = drifting.world, drifting.of("one"), drifting.of("three")
+    for tenant in (one, three):
+        drifting.lose(f"DB#{tenant.database_ulid}")
+    drifting.directory(
+        f"UPDATE owner SET tenant_id = 'two' WHERE database_uuid = '{three.database_id}'"
+    )
+    assert drifting.one_pass() == {("database_orphan", "one"), ("database_orphan", "two")}
     world.clock.pass_(hours=25)
-    assert drifting.one_pass() == {("database_orphan", "one")}
+    assert drifting.one_pass() == {("database_orphan", "one"), ("database_orphan", "two")}
     drifting.settled()
+    adopted = world.control.state.database(three.database_ulid)
+    assert adopted is not None
+    assert (adopted.status, adopted.owner) == (DatabaseStatus.QUARANTINED, "two")
     record = world.control.state.database(one.database_ulid)
     assert record is not None
     assert (record.status, record.owner, record.shard) == (

@@ -257,6 +257,33 @@ def test_a_listing_that_lies_destroys_nothing(drifting: Drifting, total: int) ->
     drifting.serves(*TENANTS)
 
 
+def test_who_may_answer_does_not_fail(drifting: Drifting) -> None:
+    """While its binding only says that a database is busy, its tenant stays, days later too."""
+    world, one = drifting.world, drifting.of("one")
+    drifting.delete_database(one.database_id)
+    world.executioner.meddle = busy
+    for _ in range(2):
+        assert drifting.one_pass() == {("database_missing", "one")}
+        assert drifting.report["repaired"] == 0
+        assert drifting.of("one") == one
+        world.clock.pass_(hours=25)
+    world.executioner.meddle = lambda _: None
+    assert drifting.one_pass() == {("database_missing", "one")}
+    assert drifting.of("one").status is TenantStatus.FAILED
+
+
+def busy(request: httpx.Request) -> httpx.Response | None:
+    """Answer a question about databases as if those that are gone had too much to do."""
+    if not request.url.path.endswith("/_d1fleet/inspect"):
+        return None
+    answer = httpx.post(request.url, content=request.content, headers=request.headers)
+    body = answer.json()
+    for row in body["rows"]:
+        if "error" in row:
+            row["error"]["message"] = "D1_ERROR: D1 DB is overloaded. Too many requests queued."
+    return httpx.Response(200, content=json.dumps(body))
+
+
 def test_the_cost_of_a_pass(drifting: Drifting, stats: Callable[[], dict[str, Any]]) -> None:
     """With nothing amiss it costs a page of the list and a look at each shard; else little more."""
     before = stats()["total"]

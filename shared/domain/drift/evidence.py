@@ -1,10 +1,11 @@
-"""Whether a listing of D1 proves that something is not there.
+"""Whether what was heard of D1 proves that a database is not there: its list, or a binding's error.
 
 A listing that was cut short, changed while it was read, or shrank by more than we can account for
 says nothing about what it lacks. What it has is there all the same. A smaller one is believed once
 another whole listing, a day later, is about as small: two that are both wrong are hardly so alike.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 from shared.domain.drift.policy import AGE
 from shared.domain.names import ulid_of_database
 
-__all__ = ["BELIEVED_AFTER", "MAY_SHRINK", "Counts", "Listing", "Weighed", "weigh"]
+__all__ = ["BELIEVED_AFTER", "MAY_SHRINK", "Counts", "Listing", "Weighed", "says_gone", "weigh"]
 
 MAY_SHRINK: Final = 0.1
 """The share of our databases that may be gone since the last run without our doing."""
@@ -99,3 +100,16 @@ def weigh(listing: Listing, *, recorded: int, last: Counts | None, now: datetime
 
 def _tolerated(listed: int) -> float:
     return max(ALWAYS_MAY_SHRINK, listed * MAY_SHRINK)
+
+
+_ANSWERS: Final = re.compile(
+    r"SQLITE_|timed? ?out|overload|internal error|reset|network|connect|transient|unavailable"
+    r"|too many|exceed|limit",
+    re.IGNORECASE,
+)
+"""What D1 says of a database that is there and can't answer now, as its list of errors has it."""
+
+
+def says_gone(message: str) -> bool:
+    """Say whether an error of a query through a binding speaks for its database being gone."""
+    return _ANSWERS.search(message) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.drift.evidence import Counts, Listing, weigh
+from shared.domain.drift.evidence import Counts, Listing, says_gone, weigh
 from shared.domain.drift.policy import (
     DEFAULT_POLICY,
     DriftKind,
@@ -36,6 +36,31 @@ def test_policy() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "D1 DB reset because its code was updated.",
+        "Internal error while starting up D1 DB storage caused object to be reset.",
+        "Network connection lost.",
+        "Cannot resolve D1 DB due to transient issue on remote node.",
+        "Can't read from request stream because client disconnected.",
+        "D1 DB is overloaded. Too many requests queued.",
+        "D1 DB storage operation exceeded timeout which caused object to be reset.",
+        "D1 DB's isolate exceeded its memory limit and was reset.",
+        "Your account has exceeded D1's free tier daily row read limit",
+        "no such table: notes: SQLITE_ERROR",
+    ],
+)
+def test_what_a_database_that_is_there_may_say(message: str) -> None:
+    """All that D1 documents of trouble, and whatever SQLite itself says, is no sign of absence."""
+    assert not says_gone(f"D1_ERROR: {message}")
+
+
+def test_what_a_binding_to_nothing_says() -> None:
+    """That the database could not be found speaks for its being gone."""
+    assert says_gone("D1_ERROR: The database 0b1c could not be found")
 
 
 def listing(count: int) -> Listing:
