@@ -17,16 +17,31 @@ from tests.support.moto import moto_process
 
 LONGEST = ("e2e_kill", "e2e", "e2e_audit", "usecases", "cli", "local")
 """Folders to begin with, so that no worker process ends long after the others."""
+STACKS = ("stack", "quick_stack")
+"""Fixtures of tests/e2e that are made once a process, at the cost of many tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; within a folder the order stays."""
+    """Begin with what takes longest; keep what shares something dear in one process."""
     items.sort(key=_rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _rank(item: pytest.Item) -> int:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    folder = _where(item).parts[0]
     return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the shared stack that a test uses, or else its file."""
+    fixtures = getattr(item, "fixturenames", ())
+    shared = next((name for name in STACKS if name in fixtures), None)
+    return shared if shared and item.path.parent.name == "e2e" else str(_where(item))
+
+
+def _where(item: pytest.Item) -> Path:
+    return item.path.relative_to(Path(__file__).parent)
 
 
 def pytest_collection_finish() -> None:
