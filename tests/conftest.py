@@ -21,6 +21,7 @@ STACKS = ("stack", "quick_stack")
 """Fixtures of tests/e2e that are made once a process, at the cost of many tests."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; keep what shares something dear in one process."""
     items.sort(key=_rank)
