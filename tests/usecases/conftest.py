@@ -36,6 +36,7 @@ from shared.usecases.push_migrations import push_migrations
 from shared.wiring import utc_now
 from tests.support.settings import settings_of
 from tests.support.table import table_properties
+from tests.usecases.direct import answer_directly
 from tests.usecases.killing import Executioner, WatchedAws, WatchedTransport
 from tests.usecases.leaving import live
 from tests.usecases.long_work import ROWS, Bucket, add_long_work, api
@@ -92,6 +93,7 @@ def world(settings: Settings, emulator: Emulator) -> Iterator[World]:
     # Signing, and putting a user agent together, would be a third of what a call to moto costs.
     plain = Config(signature_version=UNSIGNED, user_agent="tests")
     unsigned = boto3.resource("dynamodb", config=plain)
+    answer_directly(unsigned.meta.client)
     dynamodb: Any = WatchedAws("dynamodb", unsigned.meta.client, executioner)
     dynamodb.create_table(TableName=settings.table_name, **table_properties())
     table = Table(dynamodb, settings.table_name)
