@@ -32,18 +32,24 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = Path(sys.executable).parent / "d1fleet"
+LONGEST_PAUSE = 0.5
 CLOUDFLARE_DOWN = [{"route": "*", "nth": "every", "do": "status", "status": 503}]
 
 
 def wait_until(what: str, look: Callable[[], T], within: float = 60) -> T:
-    """Look again and again until there is something to see; return it, fail after `within` s."""
+    """Look again and again until there is something to see; return it, fail after `within` s.
+
+    The longer it takes, the longer the pauses: looking costs the stack as much as working.
+    """
     end = time.monotonic() + within
+    pause = 0.05
     while True:
         seen = look()
         if seen:
             return seen
         assert time.monotonic() < end, f"waited {within:.0f} s in vain: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE, pause * 1.25)
 
 
 def clerk_body(tenant_id: str, type_: str = "organization.created", **data: Any) -> str:
