@@ -15,7 +15,7 @@ from httpx._transports import default as transports
 from local.aws import backends
 from tests.support.moto import moto_process
 
-LONGEST = ("e2e_kill", "e2e", "e2e_audit", "usecases", "cli", "local")
+LONGEST = ("e2e_kill", "e2e", "usecases", "e2e_audit", "cli", "local")
 """Folders to begin with, so that no worker process ends long after the others."""
 STACKS = ("stack", "quick_stack")
 """Fixtures of tests/e2e that are made once a process, at the cost of many tests."""
