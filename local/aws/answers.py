@@ -10,6 +10,7 @@ Measured with moto 5.2.5: a whole fleet's requests took a quarter of the process
 
 import base64
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.utilities import dynamo_to_dict
 from moto.dynamodb.responses import DynamoResult
 
-__all__ = ["install"]
+__all__ = ["install", "written"]
 
 OF_ITEMS: Final = frozenset({"DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"})
 """Operations whose answers hold items and counts, and nothing that the model would change."""
@@ -39,8 +40,13 @@ class PlainResult(DynamoResult):
         result = self.result
         if context.operation_model.name not in OF_ITEMS or not isinstance(result, dict):
             return super().execute_result(context)
-        told = {name: value for name, value in result.items() if value is not None}
-        return 200, dict(HEADERS), json.dumps(told, default=_binary)
+        return 200, dict(HEADERS), written(result)
+
+
+def written(result: Mapping[str, Any]) -> str:
+    """Return the JSON of an answer that holds items and counts."""
+    told = {name: value for name, value in result.items() if value is not None}
+    return json.dumps(told, default=_binary)
 
 
 def _binary(value: Any) -> str:

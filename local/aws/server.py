@@ -10,6 +10,7 @@ want Docker.
 """
 
 import http.client
+import io
 import logging
 import sys
 import threading
@@ -29,6 +30,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local.aws import backends
+from local.aws.direct import answer_directly
 from local.aws.recorder import Recorder
 from local.processes import end_with_parent
 from local.serving import QuietHandler
@@ -62,7 +64,7 @@ class Front:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith("DynamoDB"):
             with backends.DYNAMODB:
-                return self._moto(environ, start)
+                return self._dynamodb(target, environ, start)
         if target.startswith("AmazonSQS"):
             with backends.SQS:
                 try:
@@ -71,6 +73,16 @@ class Front:
                     backends.SQS.notify_all()
         with self._others:
             return self._moto(environ, start)
+
+    def _dynamodb(
+        self, target: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        answer = answer_directly(target.rpartition(".")[2], body)
+        if answer is not None:
+            return Response(answer, content_type="application/x-amz-json-1.0")(environ, start)
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self._moto(environ, start)
 
     def _pass_on(self, request: Request) -> Response:
         connection = http.client.HTTPConnection(
