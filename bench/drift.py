@@ -43,9 +43,10 @@ from shared.router.client import RouterClient
 from shared.settings import Settings
 from shared.usecases.context import Control
 from shared.usecases.gather_bindings import gather_bindings
-from shared.usecases.gather_contents import gather_contents
+from shared.usecases.gather_contents import begin_measuring, compare_measured, measure_part
 from shared.usecases.gather_databases import gather_databases
-from shared.usecases.gather_routes import gather_routes
+from shared.usecases.gather_routes import look_at_routes, suspect_routes
+from shared.usecases.look_for_drift import AT_ONCE
 from shared.usecases.looking import Looking
 from shared.usecases.outside import Outside
 
@@ -220,8 +221,11 @@ def _pass(size: int, url: str, *, traced: bool) -> dict[str, Any]:
         found = [*gather_databases(looking, None, 1).drifts]
         for number in range(1, SHARDS + 1):
             found += gather_bindings(looking, f"{FLEET}-pool-{number}")
-        found += gather_routes(looking)[0]
-        found += gather_contents(looking, ()).drifts
+        found += look_at_routes(looking, suspect_routes(looking)[0])
+        measuring = begin_measuring(looking, (), AT_ONCE)
+        while measuring.left:
+            measure_part(looking, measuring)
+        found += compare_measured(looking, measuring)
         seconds = time.perf_counter() - begun
     if found:
         raise AssertionError(f"{len(found)} differences where there are none: {found[0]}")

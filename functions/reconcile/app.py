@@ -48,7 +48,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             run_id, dry = event.get("run"), bool(event.get("dry"))
             return _told(after.nightly(trace, time_left, run_id=run_id, dry=dry), parts)
         case "settle":
-            return after.settled(str(event.get("run")), trace)
+            answer = after.settled(str(event.get("run")), trace)
+            _left(answer["left"])
+            return answer
         case task:
             raise ValueError(f"no such task: {task!r}; known are 'sweep', 'nightly', 'settle'")
 
@@ -64,7 +66,10 @@ def _sweep(
     meter.count("AlertChannelsFailing", len(report.channels_failing), fleet=parts.settings.fleet)
     _beat(meter, parts)
     logger.info("swept", extra=asdict(report))
-    for answer in after(report, trace, time_left, turns):
+    then = after(report, trace, time_left, turns)
+    for left in then.left:
+        _left(left)
+    for answer in then.passes:
         _told(answer, parts)
     return asdict(report)
 
@@ -72,6 +77,11 @@ def _sweep(
 def _beat(meter: Meter, parts: Parts) -> None:
     """Say that a sweep or a pass ended: an alarm fires when none does."""
     meter.count("Reconciled", fleet=parts.settings.fleet)
+
+
+def _left(count: int) -> None:
+    """Measure what is left of what a pass found, now that its repairs were seen to."""
+    Meter("reconcile").count("DriftLeft", count)
 
 
 def _told(answer: RunAnswer, parts: Parts) -> dict[str, Any]:

@@ -4,14 +4,14 @@ After a sweep it has what is left of the invocation: what it can't do then waits
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shared.domain.channel_turns import Turns
 from shared.domain.drift.decide import in_order
 from shared.domain.drift.policy import DriftKind
-from shared.errors import ControlPlaneError
+from shared.errors import ControlPlaneError, Permanent
 from shared.usecases.drift_run import RunAnswer
 from shared.usecases.gather_work import look_at_pools, look_at_queues
 from shared.usecases.looking import Looking
@@ -20,12 +20,20 @@ from shared.usecases.settle_repairs import SettleRepairs
 from shared.usecases.sweep import SweepReport
 from shared.usecases.tell import Tell
 
-__all__ = ["AfterSweep"]
+__all__ = ["AfterReport", "AfterSweep"]
 
 _COMPARED: Final = (DriftKind.POOL_LOW, DriftKind.DLQ_NOT_EMPTY)
 """Kinds that cost next to nothing to look for."""
 
 log = logging.getLogger("d1fleet")
+
+
+@dataclass
+class AfterReport:
+    """Tell which passes went on, and of those whose repairs were seen to, how much is left."""
+
+    passes: list[RunAnswer] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -41,28 +49,31 @@ class AfterSweep:
         trace: str,
         time_left: Callable[[], float],
         turns: Turns | None = None,
-    ) -> list[RunAnswer]:
+    ) -> AfterReport:
         """Tell of what the sweep saw, see to repairs, and go on with unfinished passes.
 
-        `turns` are those that the sweep gave the channels of alerts. Returns the passes that it
-        went on with.
+        `turns` are those that the sweep gave the channels of alerts. What could not be done is put
+        with what the sweep left unfinished.
         """
+        after = AfterReport()
         parts: dict[str, Callable[[], Any]] = {
             "findings": lambda: self._tell(swept, trace),
-            "repairs": lambda: self._settle(trace, turns),
+            "repairs": lambda: after.left.extend(self._settle(trace, turns)),
         }
         for name, part in parts.items():
             try:
                 part()
             except ControlPlaneError:
                 log.exception("the sweep could not finish a part", extra={"part": name})
-        answers = []
+                swept.unfinished.append(name)
         for run_id in list(self.reconcile.runs.unfinished()):
             try:
-                answers.append(self.nightly(trace, time_left, run_id=run_id, turns=turns))
+                answer = self.nightly(trace, time_left, run_id=run_id, turns=turns)
+                after.passes.append(answer)
             except ControlPlaneError:
                 log.exception("an unfinished pass has to wait", extra={"run": run_id})
-        return answers
+                swept.unfinished.append(f"pass {run_id}")
+        return after
 
     def nightly(
         self,
@@ -102,7 +113,13 @@ class AfterSweep:
             trace=trace,
         )
 
-    def _settle(self, trace: str, turns: Turns | None) -> None:
-        last = self.reconcile.runs.last()
-        if last is not None and last.to_settle:
-            self.settled(last.run_id, trace, turns=turns)
+    def _settle(self, trace: str, turns: Turns | None) -> Iterator[int]:
+        """See to the repairs of each pass that has some; yield what is left of what it found."""
+        runs = self.reconcile.runs
+        for run_id in list(runs.to_settle()):
+            try:
+                yield int(self.settled(run_id, trace, turns=turns)["left"])
+            except Permanent:
+                # The next pass looks at all of it anew; this one would fail every sweep until then.
+                log.exception("nobody can see to a pass's repairs", extra={"run": run_id})
+                runs.settled(run_id)

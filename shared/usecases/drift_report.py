@@ -5,11 +5,36 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from shared.aws.runs import Runs
 from shared.domain.finding import FindingState, Sighting
 from shared.domain.lifecycle import iso
+from shared.errors import Permanent
 from shared.usecases.drift_run import Planned, Run
 
-__all__ = ["report_of", "with_state"]
+__all__ = ["read_report", "report_of", "with_state"]
+
+
+class _Row(BaseModel):
+    """Hold what is needed of a finding in a report."""
+
+    fingerprint: str
+    state: str
+    repaired: bool
+
+
+class _Report(BaseModel):
+    """Hold what is needed of a report, by whoever shows it or sees to its repairs."""
+
+    finished_at: str
+    seconds: float
+    rest_calls: int
+    compared: dict[str, int]
+    notes: list[str]
+    repaired: int
+    left: int
+    findings: list[_Row]
 
 
 def report_of(run: Run, states: Mapping[str, str], now: datetime) -> dict[str, Any]:
@@ -26,7 +51,8 @@ def report_of(run: Run, states: Mapping[str, str], now: datetime) -> dict[str, A
         "compared_kinds": [str(kind) for kind in run.kinds()],
         "notes": run.notes,
         "found": dict(sorted(found.items())),
-        **_counts(run),
+        "repaired": run.repaired,
+        "left": run.left,
         "findings": [
             *(_finding(planned, states) for planned in run.planned),
             *(_of_worker(seen, run, states) for seen in run.workers),
@@ -34,9 +60,21 @@ def report_of(run: Run, states: Mapping[str, str], now: datetime) -> dict[str, A
     }
 
 
-def _counts(run: Run) -> dict[str, int]:
-    repaired = sum(bool(planned.repaired) for planned in run.planned) + len(run.marked)
-    return {"repaired": repaired, "left": len(run.sightings())}
+def read_report(runs: Runs, key: str) -> dict[str, Any]:
+    """Return a report that was stored.
+
+    Raises:
+        Permanent: it is gone, or was written by a version that wrote it otherwise.
+        Transient: the bucket does not answer.
+    """
+    report = runs.read(key)
+    try:
+        _Report.model_validate(report)
+    except ValidationError as error:
+        raise Permanent(
+            f"the report {key} is another version's: run `d1fleet reconcile`"
+        ) from error
+    return report
 
 
 def with_state(report: dict[str, Any], mended: set[str]) -> dict[str, Any]:

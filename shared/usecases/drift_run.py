@@ -1,21 +1,47 @@
 """A pass of the reconciler, as it is put away between two invocations."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
-from shared.aws.runs import LastRun
+from shared.aws.runs import LastRun, Runs
 from shared.domain.drift.every import AnyDrift, dump_drift, load_drift
 from shared.domain.drift.policy import DriftKind
+from shared.domain.drift.repairs import DropBinding, GiveSlot, RepublishShard
 from shared.domain.finding import Sighting
 from shared.domain.lifecycle import Instant
+from shared.errors import Permanent
+from shared.usecases.gather_contents import Measuring
 
-__all__ = ["Planned", "Run", "RunAnswer"]
+__all__ = ["Planned", "Run", "RunAnswer", "keep_run", "read_run"]
+
+_STEPS: Final = frozenset(
+    {
+        *("databases", "bindings", "slots", "routes", "contents", "work", "workers"),
+        *("plan", "keep", "repair", "mend", "report"),
+    }
+)
 
 
 def _loaded(value: object) -> object:
-    return load_drift(value) if isinstance(value, dict) else value
+    try:
+        return load_drift(value) if isinstance(value, dict) else value
+    except KeyError as error:
+        raise ValueError(f"no drift that is known here: {error}") from error
+
+
+def _known(step: str) -> str:
+    if step.partition(":")[0] not in _STEPS:
+        raise ValueError(f"no such step: {step}")
+    return step
 
 
 Written = Annotated[
@@ -44,12 +70,16 @@ class Planned(BaseModel):
 
 
 class Run(BaseModel):
-    """Hold a pass: what is left to do, what it has seen, what it could not see."""
+    """Hold a pass: what is left to do, what it has seen, what it could not see.
+
+    `again`: the first step may have been done in part before, by somebody who was killed at it.
+    """
 
     run_id: str
     began: Instant
     dry: bool
-    todo: list[str]
+    todo: list[Annotated[str, AfterValidator(_known)]]
+    again: bool = False
     drifts: list[Written] = Field(default_factory=list)
     planned: list[Planned] = Field(default_factory=list)
     workers: list[Sighting] = Field(default_factory=list)
@@ -64,6 +94,24 @@ class Run(BaseModel):
     calls: int = 0
     seconds: float = 0
     listing: LastRun | None = None
+    stale: list[str] | None = None
+    """Tenants whose rows are to be looked at once more; None before the directory was compared."""
+    measuring: Measuring | None = None
+
+    @property
+    def found(self) -> int:
+        """Return how many differences were seen."""
+        return len(self.planned) + len(self.drifts) + len(self.workers)
+
+    @property
+    def repaired(self) -> int:
+        """Return how many repairs were asked for."""
+        return sum(bool(planned.repaired) for planned in self.planned) + len(self.marked)
+
+    @property
+    def left(self) -> int:
+        """Return of how much nobody has seen yet that it is mended."""
+        return self.found - len(self.over)
 
     def saw(self, drifts: Iterable[AnyDrift]) -> None:
         """Take down what was seen."""
@@ -78,6 +126,12 @@ class Run(BaseModel):
         self.notes.append(line)
         self.unsure.update(unsure)
 
+    def published(self) -> set[str]:
+        """Return the shards that repairs of this pass have had published anew."""
+        done = (planned.drift.repair for planned in self.planned if planned.repaired)
+        of_shards = (DropBinding, GiveSlot, RepublishShard)
+        return {repair.script for repair in done if isinstance(repair, of_shards)}
+
     def sightings(self) -> list[Sighting]:
         """Return all that is to be told of, once it was judged."""
         return [*(planned.drift.sighting() for planned in self.planned), *self.workers]
@@ -88,10 +142,13 @@ class Run(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """Say how a pass stands. `retry_after` is in seconds; `report` its key once it is done."""
+    """Say how a pass stands. `retry_after` is in seconds; `report` its key once it has ended.
+
+    `left` counts what nobody has seen to be mended, as the report does.
+    """
 
     run: str
-    state: Literal["done", "unfinished", "waiting", "busy"]
+    state: Literal["done", "unfinished", "waiting", "busy", "given_up"]
     retry_after: float = 0
     report: str = ""
     step: str = ""
@@ -105,17 +162,45 @@ class RunAnswer(BaseModel):
     @classmethod
     def of(cls, run: Run) -> "RunAnswer":
         """Return how a run stands now."""
-        repaired = sum(bool(planned.repaired) for planned in run.planned) + len(run.marked)
-        found = len(run.planned or run.drifts) + len(run.workers)
         return cls(
             run=run.run_id,
             state="done",
             report=f"{run.run_id}.json",
             step=run.todo[0] if run.todo else "",
-            found=found,
-            repaired=repaired,
-            left=found - repaired,
+            found=run.found,
+            repaired=run.repaired,
+            left=run.left,
             calls=run.calls,
             seconds=round(run.seconds, 3),
             compared=run.compared,
         )
+
+
+def keep_run(runs: Runs, run: Run) -> None:
+    """Put a pass away as it stands.
+
+    Raises:
+        Transient: the bucket does not answer.
+    """
+    runs.keep(_key(run.run_id), run.model_dump(mode="json"))
+
+
+def read_run(runs: Runs, run_id: str) -> Run:
+    """Return a pass that was put away.
+
+    Raises:
+        Permanent: it is gone, or was put away by a version that wrote it otherwise.
+        Transient: the bucket does not answer.
+    """
+    document = runs.read(_key(run_id))
+    try:
+        return Run.model_validate(document)
+    except ValidationError as error:
+        what = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+        raise Permanent(
+            f"what the pass {run_id} has seen can't be read any more: {what}"
+        ) from error
+
+
+def _key(run_id: str) -> str:
+    return f"{run_id}/state.json"

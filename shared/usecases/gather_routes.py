@@ -3,7 +3,7 @@
 All of it goes through the router: no call of the REST API.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from shared.domain.drift.routes import DirectoryStale, Home, Route, compare_routes
@@ -12,15 +12,17 @@ from shared.domain.tenant import Tenant, TenantStatus
 from shared.router.models import DirectoryRow
 from shared.usecases.looking import Looking
 
-__all__ = ["gather_routes", "look_at_routes"]
+__all__ = ["look_at_routes", "suspect_routes"]
 
 _ROUTED: Final = frozenset(
     {TenantStatus.SUSPENDED, TenantStatus.CLOSING, TenantStatus.CLOSED, TenantStatus.FAILED}
 )
 
 
-def gather_routes(looking: Looking) -> tuple[list[DirectoryStale], int]:
-    """Compare the whole directory with the tenants; return what differs, and how many there are.
+def suspect_routes(looking: Looking) -> tuple[list[str], int]:
+    """Compare the whole directory with the tenants; return whose row differs, and how many all are.
+
+    It is a hint: the tenants are read from an index that lags.
 
     Raises:
         RouterUnavailable: the router does not answer.
@@ -37,12 +39,13 @@ def gather_routes(looking: Looking) -> tuple[list[DirectoryStale], int]:
         for item in looking.tenants(*TenantStatus)
     }
     count = len(homes)
-    found = list(compare_routes(homes, _pages(looking)))
-    return look_at_routes(looking, [drift.route for drift in found]), count
+    return [drift.route for drift in compare_routes(homes, _pages(looking))], count
 
 
 def look_at_routes(looking: Looking, tenant_ids: Iterable[str]) -> list[DirectoryStale]:
     """Compare some tenants' rows with their records, both read just now; say whose data they reach.
+
+    Costs two calls of the router, and up to three reads of the table for each.
 
     Raises:
         RouterUnavailable: the router does not answer.
@@ -55,7 +58,8 @@ def look_at_routes(looking: Looking, tenant_ids: Iterable[str]) -> list[Director
     # The records were read first: what is changed from here on is ahead of its row, not behind.
     rows = looking.outside.router().get(ids)
     found = list(compare_routes(homes, [[_route(row) for row in rows]]))
-    seen = (_in_full(looking, drift, rows) for drift in found if _stands(looking, drift))
+    still = [drift for drift in found if _stands(looking, drift)]
+    seen = _in_full(looking, still, {row.tenant_id: row for row in rows})
     return [drift for drift in seen if drift.is_drift]
 
 
@@ -100,14 +104,26 @@ def _stands(looking: Looking, drift: DirectoryStale) -> bool:
 
 
 def _in_full(
-    looking: Looking, drift: DirectoryStale, rows: Iterable[DirectoryRow]
+    looking: Looking, drifts: Sequence[DirectoryStale], rows: Mapping[str, DirectoryRow]
+) -> list[DirectoryStale]:
+    """Say whose databases rows lead to, if other tenants'; all are asked for in one call."""
+    leading = (rows.get(drift.route) for drift in drifts)
+    uuids = {row.database_uuid for row in leading if row is not None and row.database_uuid}
+    owners: dict[str, set[str]] = {}
+    for owner in looking.outside.router().owners(sorted(uuids)):
+        owners.setdefault(owner.database_uuid, set()).add(owner.tenant_id)
+    return [_led(looking, drift, rows.get(drift.route), owners) for drift in drifts]
+
+
+def _led(
+    looking: Looking,
+    drift: DirectoryStale,
+    row: DirectoryRow | None,
+    owners: Mapping[str, set[str]],
 ) -> DirectoryStale:
-    """Say whose database a row leads to, if it is another tenant's."""
-    row = next((row for row in rows if row.tenant_id == drift.route), None)
     if row is None:
         return drift
-    uuids = [] if row.database_uuid is None else [row.database_uuid]
-    whose = {owner.tenant_id for owner in looking.outside.router().owners(uuids)}
+    whose = set(owners.get(row.database_uuid or "", ()))
     bound = looking.control.state.database(ulid_of_binding(row.binding or "") or "")
     if bound is not None and bound.owner is not None:
         whose.add(bound.owner)

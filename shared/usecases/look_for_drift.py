@@ -1,7 +1,7 @@
 """The looking part of a pass: what each step compares, and what it takes down of that."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,16 +15,19 @@ from shared.usecases.context import Control
 from shared.usecases.drift_run import Run
 from shared.usecases.findings import KeepFindings
 from shared.usecases.gather_bindings import ShardMoving, gather_bindings
-from shared.usecases.gather_contents import gather_contents
+from shared.usecases.gather_contents import begin_measuring, compare_measured, measure_part
 from shared.usecases.gather_databases import gather_databases
-from shared.usecases.gather_routes import gather_routes
+from shared.usecases.gather_routes import look_at_routes, suspect_routes
 from shared.usecases.gather_slots import gather_slots
 from shared.usecases.gather_work import gather_work
 from shared.usecases.look_after_workers import LookAfterWorkers, WorkersReport
 from shared.usecases.looking import Looking
 from shared.usecases.outside import Outside
 
-__all__ = ["LookForDrift"]
+__all__ = ["AT_ONCE", "LookForDrift"]
+
+AT_ONCE: Final = 100
+"""So many are looked at between two looks at the time: that takes seconds, at worst a minute."""
 
 _K = DriftKind
 _CONTENTS: Final = (_K.SCHEMA_BEHIND, _K.SCHEMA_DRIFT, _K.SIZE_NEAR_LIMIT)
@@ -49,32 +52,40 @@ log = logging.getLogger("d1fleet")
 
 @dataclass(frozen=True)
 class LookForDrift:
-    """Look at one part of a fleet after the other."""
+    """Look at one part of a fleet after the other, at so many records `at_once`."""
 
     control: Control
     outside: Outside
     findings: KeepFindings
     runs: Runs
+    at_once: int = AT_ONCE
 
-    def __call__(self, step: str, run: Run, looking: Looking) -> None:
-        """Do one step; what can't be asked is said, and proves nothing.
+    def __call__(self, step: str, run: Run, looking: Looking, enough: Callable[[], bool]) -> bool:
+        """Do one step, or as much of it as there is `enough` time for; say whether that was all.
+
+        What can't be asked is said, and proves nothing.
 
         Raises:
             NoPermit, RateLimited: the budget says wait; the step is to be done again.
         """
         name, _, subject = step.partition(":")
         try:
-            self._gather(name, subject, run, looking)
+            if not self._gather(name, subject, run, looking, enough):
+                return False
         except (NoPermit, RateLimited):
             raise
         except (ControlPlaneError, ShardMoving) as error:
             log.warning("a part was not compared", extra={"part": name, "why": str(error)})
             run.note(f"{subject or name} was not compared: {error}", _KINDS[name])
+            run.measuring = None
         else:
             if name != "workers":
                 run.looked.update(_KINDS[name])
+        return True
 
-    def _gather(self, name: str, subject: str, run: Run, looking: Looking) -> None:
+    def _gather(
+        self, name: str, subject: str, run: Run, looking: Looking, enough: Callable[[], bool]
+    ) -> bool:
         match name:
             case "databases":
                 self._databases(run, looking)
@@ -84,21 +95,46 @@ class LookForDrift:
             case "slots":
                 run.saw(gather_slots(looking))
             case "routes":
-                stale, tenants = gather_routes(looking)
-                run.saw(stale)
-                run.count("tenants", tenants)
+                return self._routes(run, looking, enough)
             case "contents":
-                seen = gather_contents(looking, self._open_contents())
-                run.saw(seen.drifts)
-                run.count("measured", seen.measured)
-                for shard in seen.unasked:
-                    run.note(f"the databases of {shard} were not measured", _CONTENTS)
+                return self._contents(run, looking, enough)
             case "work":
                 run.saw(gather_work(looking))
             case "workers":
                 self._workers(run)
             case _:
                 raise ValueError(f"no such step: {name}")
+        return True
+
+    def _routes(self, run: Run, looking: Looking, enough: Callable[[], bool]) -> bool:
+        if run.stale is None:
+            run.stale, tenants = suspect_routes(looking)
+            run.count("tenants", tenants)
+            if run.stale and not enough():
+                return False
+        while run.stale:
+            run.saw(look_at_routes(looking, run.stale[: self.at_once]))
+            del run.stale[: self.at_once]
+            if run.stale and not enough():
+                return False
+        return True
+
+    def _contents(self, run: Run, looking: Looking, enough: Callable[[], bool]) -> bool:
+        if run.measuring is None:
+            run.measuring = begin_measuring(looking, self._open_contents(), self.at_once)
+            if run.measuring.left and not enough():
+                return False
+        measuring = run.measuring
+        while measuring.left:
+            measure_part(looking, measuring)
+            if measuring.left and not enough():
+                return False
+        run.saw(compare_measured(looking, measuring))
+        run.count("measured", len(measuring.rows))
+        for shard in measuring.unasked:
+            run.note(f"the databases of {shard} were not measured", _CONTENTS)
+        run.measuring = None  # what was measured is much, and of no more use
+        return True
 
     def _databases(self, run: Run, looking: Looking) -> None:
         last = self.runs.last()

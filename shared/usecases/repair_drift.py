@@ -6,7 +6,7 @@ history, in the transaction that repairs; who is killed before the wake-up is fo
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from shared.aws.items import Change, line_put, slot_put
@@ -45,10 +45,15 @@ log = logging.getLogger("d1fleet")
 
 @dataclass(frozen=True)
 class RepairDrift:
-    """Repair what drifted."""
+    """Repair what drifted.
+
+    `published` are the shards that the pass has had published anew: that mends whatever its record
+    says, so that what was seen before is no reason to do it twice, or to call it not done.
+    """
 
     looking: Looking
     trace: str
+    published: set[str] = field(default_factory=set)
 
     def __call__(self, drift: Drift, repair: Repair) -> bool:
         """Do one repair; False says that things have changed since they were seen.
@@ -62,6 +67,16 @@ class RepairDrift:
         except Conflict as conflict:
             log.info("%s was not repaired, it changed: %s", drift.subject, conflict.condition)
             return False
+
+    def tell(self, drift: Drift) -> None:
+        """Leave the line of a drift whose repair was done for another one already.
+
+        Raises:
+            Transient: the table does not answer.
+        """
+        lines = self._line_of_tenant(drift)
+        if lines:
+            self.looking.control.state.commit(also=lines)
 
     def _do(self, drift: Drift, repair: Repair) -> bool:
         databases = RepairDatabases(self.looking, self.trace)
@@ -91,6 +106,9 @@ class RepairDrift:
     # Bindings
 
     def _republish(self, drift: Drift, script: str, version: int) -> bool:
+        if script in self.published:
+            self.tell(drift)
+            return True
         worker = self.looking.control.state.worker(script)
         if worker is None or worker.version != version:
             return False
@@ -131,6 +149,7 @@ class RepairDrift:
         control.state.commit(
             Change(worker, after, line), also=[*also, *self._line_of_tenant(drift)]
         )
+        self.published.add(worker.script)
         control.queues.wake(worker.script, self.trace)
 
     def _line_of_tenant(self, drift: Drift) -> list[Write]:

@@ -23,8 +23,8 @@ from shared.domain.names import ulid_of_binding
 from shared.domain.worker import Worker
 from shared.errors import ControlPlaneError
 from shared.usecases.context import Control
-from shared.usecases.drift_report import with_state
-from shared.usecases.drift_run import Run
+from shared.usecases.drift_report import read_report, with_state
+from shared.usecases.drift_run import Run, keep_run, read_run
 from shared.usecases.findings import KeepFindings
 from shared.usecases.gather_bindings import ShardMoving, gather_bindings
 from shared.usecases.gather_databases import look_at_databases
@@ -53,12 +53,12 @@ class SettleRepairs:
 
         Raises:
             Transient: the table or the bucket does not answer.
-            Permanent: nothing is known of this run.
+            Permanent: nothing is known of this run, or it was another version's.
         """
-        report = self.runs.read(f"{run_id}.json")
+        report = read_report(self.runs, f"{run_id}.json")
         if not any(each["repaired"] for each in report["findings"]):
             return {"run": run_id, "waiting": 0, "left": report["left"]}
-        run = Run.model_validate(self.runs.read(f"{run_id}/state.json"))
+        run = read_run(self.runs, run_id)
         looking = Looking(self.control, self.outside, self.depths, self.control.now())
         asked = [
             planned
@@ -80,7 +80,7 @@ class SettleRepairs:
                 [], compared=(), trace=trace, over=dict.fromkeys(gone, "repaired, and seen so")
             )
             report = with_state(report, set(run.over))
-            self.runs.keep(f"{run_id}/state.json", run.model_dump(mode="json"))
+            keep_run(self.runs, run)
             self.runs.keep(f"{run_id}.json", report)
         waiting = sum(not planned.mended for planned in asked)
         waiting += len(run.marked)

@@ -14,13 +14,15 @@ from local.cloudflare import Emulator
 from shared.aws.runs import Runs
 from shared.aws.table import Delete
 from shared.domain.database import DatabaseStatus
-from shared.usecases.drift_run import RunAnswer
+from shared.usecases.after_sweep import AfterSweep
+from shared.usecases.drift_run import RunAnswer, read_run
 from shared.usecases.findings import KeepFindings
 from shared.usecases.push_migrations import push_migrations
 from shared.usecases.reconcile import Reconcile
 from shared.usecases.settle_repairs import SettleRepairs
 from tests.support.events import signup
 from tests.usecases.conftest import MIGRATIONS
+from tests.usecases.killing import WatchedAws
 from tests.usecases.test_signup_path import accept, fill_pool
 from tests.usecases.vandals import Account
 from tests.usecases.world import World
@@ -63,7 +65,8 @@ class Drifting:
     def __post_init__(self) -> None:
         self.findings = KeepFindings(self.world.control)
         control = self.world.control
-        self.runs = Runs(control.state.table, boto3.client("s3"), control.settings.bucket_name)
+        s3: Any = WatchedAws("s3", boto3.client("s3"), self.world.executioner)
+        self.runs = Runs(control.state.table, s3, control.settings.bucket_name)
 
     @property
     def world(self) -> World:
@@ -79,6 +82,10 @@ class Drifting:
         world = self.world
         return SettleRepairs(world.control, world.outside, self.findings, self.runs, self.count)
 
+    @property
+    def after_sweep(self) -> AfterSweep:
+        return AfterSweep(self.reconcile, self.settle)
+
     def count(self) -> Mapping[str, int]:
         return {"work": len(self.world.queues.heap)} | self.depths
 
@@ -89,6 +96,15 @@ class Drifting:
         answer = self.reconcile(trace="t", time_left=time_left, dry=dry)
         assert answer.state == "done"
         return self.read(answer)
+
+    def until(self, step: str) -> Callable[[], float]:
+        """Return a clock of an invocation that has no time left for a step of the newest pass."""
+
+        def time_left() -> float:
+            [*_, run_id] = self.runs.unfinished()
+            return 0.0 if read_run(self.runs, run_id).todo[0] == step else LONG
+
+        return time_left
 
     def read(self, answer: RunAnswer) -> set[tuple[str, str | None]]:
         self.report = self.runs.read(answer.report)
@@ -156,3 +172,19 @@ class Drifting:
             answer = self.account.notes(tenant)
             assert answer.status_code == 200
             assert [note["text"] for note in answer.json()] == [f"of {tenant}"]
+
+
+def vandalise(drifting: Drifting) -> None:
+    """Take a binding away, falsify a row, delete a database of the pool."""
+    one = drifting.of("one")
+    drifting.account.edit(one.shard, without=one.binding)
+    drifting.directory("UPDATE tenant SET state = 'suspended' WHERE tenant_id = 'two'")
+    drifting.delete_database(drifting.pooled().database_id)
+
+
+def whole(drifting: Drifting) -> None:
+    """See that all of it is mended, and once."""
+    drifting.work()
+    drifting.world.clock.pass_(minutes=10)
+    assert drifting.one_pass() == set()
+    drifting.serves(*TENANTS)
