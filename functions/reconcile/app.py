@@ -65,6 +65,9 @@ def _sweep(
     meter.count("SweptOverwritten", len(report.overwritten))
     meter.count("AlertChannelsFailing", len(report.channels_failing), fleet=parts.settings.fleet)
     _beat(meter, parts)
+    hours = after.hours_without()
+    if hours is not None:
+        meter.count("HoursWithoutPass", hours, fleet=parts.settings.fleet)
     logger.info("swept", extra=asdict(report))
     then = after(report, trace, time_left, turns)
     for left in then.left:

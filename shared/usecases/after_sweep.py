@@ -75,6 +75,21 @@ class AfterSweep:
                 swept.unfinished.append(f"pass {run_id}")
         return after
 
+    def hours_without(self) -> float | None:
+        """Return for how long no real pass has ended, counted from `init` before the first.
+
+        None while the fleet is not set up.
+
+        Raises:
+            Transient: the table does not answer.
+        """
+        control, last = self.reconcile.control, self.reconcile.runs.last()
+        fleet = control.fleet.read()
+        if fleet is None:
+            return None
+        since = fleet.created_at if last is None else last.finished_at
+        return (control.now() - since).total_seconds() / 3600
+
     def nightly(
         self,
         trace: str,

@@ -196,7 +196,8 @@ def test_what_fails_is_alarmed() -> None:
     """Dead letters, waiting messages and errors of each function tell the alert topic."""
     alarms = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
     ours = [alarm for alarm in alarms if alarm["Namespace"] == "d1fleet"]
-    assert {alarm["MetricName"] for alarm in ours} == {"Reconciled", "AlertChannelsFailing"}
+    metrics = {"Reconciled", "HoursWithoutPass", "AlertChannelsFailing"}
+    assert {alarm["MetricName"] for alarm in ours} == metrics
     watched = {
         (
             alarm["MetricName"],

@@ -1,12 +1,15 @@
 """A pass that nobody can go on with, or see to the repairs of, keeps no sweep from its work."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
+from functions.reconcile import app
 from shared.aws.runs import LastRun, Runs
 from shared.errors import Permanent
 from shared.usecases.after_sweep import AfterReport, AfterSweep
@@ -74,6 +77,15 @@ def test_a_pass_that_nobody_can_go_on_with(
         after.nightly("t", lambda: LONG, run_id="unheard-of")
 
 
+def test_a_pass_that_the_sweep_ended(after: AfterSweep) -> None:
+    """Who began it is told that it is done, and where its report is."""
+    begun = after.nightly("t", lambda: 0.0)
+    [ended] = sweep(after).passes
+    told = after.nightly("t", lambda: LONG, run_id=begun.run)
+    assert (told.run, told.state, told.report) == (begun.run, "done", ended.report)
+    assert (told.found, told.repaired, told.left) == (ended.found, ended.repaired, ended.left)
+
+
 def test_repairs_that_nobody_can_see_to(
     world: World, after: AfterSweep, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,3 +115,34 @@ def test_a_record_of_the_last_pass_that_nobody_can_read(world: World, after: Aft
     last = after.reconcile.runs.last()
     assert last is not None
     assert (done.state, last.run_id) == ("done", done.run)
+
+
+def test_how_long_no_pass_has_ended(
+    world: World,
+    after: AfterSweep,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each sweep says it, from `init` on, and then from the end of the last real pass."""
+    control = world.control
+    parts = SimpleNamespace(settings=control.settings, control=control, outside=world.outside)
+    monkeypatch.setattr(app, "_parts", lambda: (parts, after))
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 0)
+
+    def told() -> float:
+        capsys.readouterr()
+        app.handler({"task": "sweep"}, context)
+        lines = map(json.loads, filter(None, capsys.readouterr().out.splitlines()))
+        [line] = [line for line in lines if "HoursWithoutPass" in line]
+        assert line["fleet"] == control.settings.fleet
+        [hours] = line["HoursWithoutPass"]
+        return float(hours)
+
+    world.clock.pass_(hours=30)
+    assert told() == pytest.approx(30, abs=0.1)
+    after.nightly("t", lambda: LONG, dry=True)
+    after.nightly("t", lambda: 0.0)
+    assert told() == pytest.approx(30, abs=0.1)
+    after.nightly("t", lambda: LONG)
+    world.clock.pass_(hours=2)
+    assert told() == pytest.approx(2, abs=0.1)
