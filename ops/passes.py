@@ -12,6 +12,7 @@ from botocore.config import Config
 from ops.context import FUNCTION_OUTPUT, Deployment
 from ops.program import Failed
 from shared.aws.runs import Runs, connect_runs
+from shared.usecases.drift_report import read_report
 
 __all__ = ["Passes"]
 
@@ -19,6 +20,7 @@ _ONCE: Final = Config(connect_timeout=5, read_timeout=300, retries={"total_max_a
 """A pass takes up to four minutes, and asking twice would only make two of them."""
 PATIENCE: Final = 120.0
 """Seconds to wait for repairs; what takes longer is seen to by the sweep."""
+ENDED: Final = ("done", "given_up")
 LOOKS: Final = (2.0, 3.0, 5.0, 10.0)
 
 
@@ -49,15 +51,14 @@ class Passes:
         self.say("comparing")
         while True:
             answer = self._invoke(payload)
-            if answer["state"] == "done":
+            if answer["state"] in ENDED:
                 break
             payload = {"task": "nightly", "run": answer["run"]}
             self.say(f"comparing: {answer['state']}, next {answer['step'] or 'the rest'}")
             time.sleep(float(answer["retry_after"]))
         if not dry and answer["repaired"]:
             self._settle(answer["run"])
-        report: dict[str, Any] = self.runs.read(answer["report"])
-        return report
+        return read_report(self.runs, answer["report"])
 
     def _settle(self, run_id: str) -> None:
         end = time.monotonic() + PATIENCE

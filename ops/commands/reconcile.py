@@ -10,6 +10,7 @@ from ops.passes import Passes
 from ops.program import Failed
 from ops.progress import working
 from shared.domain.drift.policy import PolicyRow, Repairing, policy_rows
+from shared.usecases.drift_report import read_report
 
 __all__ = ["add_reconcile"]
 
@@ -44,13 +45,17 @@ def reconcile(run: Run, sweep: bool, dry_run: bool) -> int:
     """Compare everything now, repair what the policy allows, and wait for that.
 
     Ends with status 2 when drift is left. With --sweep it does what is done every five minutes:
-    stuck and lost work, overwritten Workers, unsent alerts, refill of the pools.
+    stuck and lost work, overwritten Workers, unsent alerts, refill of the pools. That ends with
+    status 2 when a part of it could not be done, or a Worker not be seen.
     """
     if sweep and dry_run:
         raise click.UsageError("A sweep has no dry run.")
     if sweep:
-        run.output.thing(Passes(run.deployment).sweep())
-        return Status.DONE
+        swept = Passes(run.deployment).sweep()
+        run.output.thing(swept)
+        # A function that was not deployed since may not say these.
+        left = swept.get("unfinished") or swept.get("unanswered")
+        return Status.NEEDS_A_PERSON if left else Status.DONE
     return _show(run, _whole_pass(run, dry=dry_run))
 
 
@@ -59,6 +64,8 @@ def drift(run: Run, now: bool, policy: bool) -> int:
 
     Ends with status 2 when drift is left.
     """
+    if now and policy:
+        raise click.UsageError("The policy is not of a moment: give --now or --policy.")
     if policy:
         return _show_policy(run)
     if now:
@@ -67,7 +74,7 @@ def drift(run: Run, now: bool, policy: bool) -> int:
     last = runs.last()
     if last is None:
         raise Failed("no pass has ended yet: run `d1fleet reconcile`, or `d1fleet drift --now`")
-    return _show(run, runs.read(last.key))
+    return _show(run, read_report(runs, last.key))
 
 
 def _whole_pass(run: Run, *, dry: bool) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from ops.passes import Passes
 from shared.domain.budget import Lane
+from shared.usecases.drift_report import report_of
+from shared.usecases.drift_run import Run
 
 pytestmark = pytest.mark.workerd
 
@@ -58,3 +61,25 @@ def test_a_dry_run_and_a_real_one(stack: Any) -> None:
     assert (last.status, last.data) == (ran.status, ran.data)
     assert "repaired" in stack.run("drift").stderr
     assert stale(stack.run("reconcile", "--json").data) == []
+
+
+@pytest.mark.parametrize("ended", ["done", "given_up"])
+def test_a_pass_that_somebody_else_goes_on_with(stack: Any, ended: str) -> None:
+    """It is waited for; with notes in its report the status is 2, though no drift is left."""
+    now = stack.parts.control.now()
+    run = Run(run_id=f"of {ended}", began=now, dry=False, todo=[])
+    run.note("the directory was not compared", ())
+    key = f"{run.run_id}.json"
+    Passes(stack).runs.keep(key, report_of(run, {}, now))
+    rest = {"run": run.run_id, "step": "", "retry_after": 0, "repaired": 0, "report": key}
+    states = ["unfinished", "busy", ended]
+    answers = [({"state": state, **rest}, False) for state in states]
+    left = iter(answers)
+    asked = len(stack.lambda_door.asked)
+    stack.lambda_door.answer = lambda _: next(left)
+    ran = stack.run("reconcile", "--json")
+    assert ran.status == 2
+    assert (ran.data["left"], ran.data["notes"]) == (0, ["the directory was not compared"])
+    goes_on = {"task": "nightly", "run": run.run_id}
+    payloads = [each["payload"] for each in stack.lambda_door.asked[asked:]]
+    assert payloads == [{"task": "nightly", "dry": False}, goes_on, goes_on]

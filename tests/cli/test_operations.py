@@ -160,6 +160,14 @@ def test_a_sweep_runs_the_function_and_prints_its_report(stack: Any) -> None:
     assert stack.outputs["ReconcileFunctionName"] in asked["path"]
 
 
+@pytest.mark.parametrize("left", ["unfinished", "unanswered"])
+def test_a_sweep_that_could_not_do_all_ends_with_2(stack: Any, left: str) -> None:
+    """What was not looked at is no good news."""
+    stack.lambda_door.answer = lambda _: ({"unfinished": [], "unanswered": [], left: ["a"]}, False)
+    ran = stack.run("reconcile", "--sweep", "--json")
+    assert (ran.status, ran.data[left]) == (2, ["a"])
+
+
 def test_a_function_that_failed_is_a_failure(stack: Any) -> None:
     """What the function said is the line."""
     stack.lambda_door.answer = lambda _: ({"errorMessage": "no such table"}, True)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["tenants", "list", "--nope"], "No such option"),
         (["pool", "fill", "--wait", "soon"], "not a valid integer"),
         (["reconcile", "--sweep", "--dry-run"], "no dry run"),
+        (["drift", "--now", "--policy"], "give --now or --policy"),
         (["tenants"], "Usage: d1fleet tenants"),
         ([], "Usage: d1fleet"),
     ],
