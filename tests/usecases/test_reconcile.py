@@ -76,6 +76,24 @@ def test_a_database_that_lost_slot_and_binding_is_bound_again(drifting: Drifting
     assert drifting.one_pass() == set()
 
 
+def test_what_one_publish_mends_is_told_to_each(drifting: Drifting) -> None:
+    """All on a shard count as repaired, and each of its tenants has one line of it."""
+    shard = drifting.of("one").shard
+    tenants = [each for each in TENANTS if drifting.of(each).shard == shard]
+    assert len(tenants) > 2, "two that only lost a binding, and one that lost its slot too"
+    for tenant in tenants:
+        drifting.account.edit(shard, without=drifting.of(tenant).binding)
+    drifting.lose(f"WORKER#{shard}", f"DB#{drifting.of('one').database_ulid}")
+    assert drifting.one_pass() == {("binding_missing", tenant) for tenant in tenants}
+    assert [each["repaired"] for each in drifting.report["findings"]] == [True] * len(tenants)
+    state = drifting.world.control.state
+    for tenant in tenants:
+        lines = [line["what"] for line in state.history(drifting.of(tenant))]
+        assert lines.count("repairing") == 1
+    assert drifting.settled()["left"] == 0
+    drifting.serves(*TENANTS)
+
+
 def test_lost_work_is_woken(drifting: Drifting) -> None:
     """A tenant whose message was lost, a pool that nobody fills and dead letters are told of."""
     world = drifting.world
