@@ -1,6 +1,7 @@
 """What is late: a publish that nobody sees live, and a teardown that does not end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ from local.cloudflare import Emulator
 from shared.aws.items import Change
 from shared.domain.tenant import TenantStatus
 from shared.settings import Settings
+from shared.usecases.sweep import Sweep
 from tests.usecases.drifting import TENANTS, Drifting, a_fleet
 from tests.usecases.leaving import Prover, close, database_of, on_d1
 from tests.usecases.world import World
@@ -86,3 +88,25 @@ def test_a_teardown_that_does_not_end(drifting: Drifting) -> None:
     world.clock.pass_(minutes=10)
     assert drifting.one_pass() == set()
     drifting.serves("two", "three")
+
+
+@pytest.mark.parametrize(("policy", "told"), [("alert", ["generation_not_live"]), ("off", [])])
+def test_the_sweep_mends_no_worker_against_the_policy(
+    drifting: Drifting, policy: str, told: list[str]
+) -> None:
+    """A Worker that may not be mended is told of or not, and stays as somebody left it."""
+    account, world = drifting.account, drifting.world
+    account.edit(account.router, without="SHARD_1")
+    theirs = account.newest(account.router)
+    change = {"repair_policy": f"generation_not_live={policy}"}
+    settings = world.control.settings.model_copy(update=change)
+    world.clock.pass_(minutes=10)
+    assert account.emulator.settle()
+    report = Sweep(replace(world.control, settings=settings), world.outside)("t")
+    assert [sighting.kind for sighting in report.sightings] == told
+    assert report.overwritten == []
+    world.run()
+    assert account.emulator.settle()
+    assert account.newest(account.router) == theirs
+    assert account.mend().overwritten == [account.router], "it may be by default"
+    drifting.serves(*TENANTS)
