@@ -35,7 +35,7 @@ from shared.usecases.looking import Looking
 from shared.usecases.outside import Outside
 from shared.usecases.repair_drift import RepairDrift
 
-__all__ = ["MARGIN", "Reconcile"]
+__all__ = ["BUSY", "MARGIN", "Reconcile"]
 
 MARGIN: Final = 60.0
 """A step is only begun with so many seconds left; the longest takes less."""

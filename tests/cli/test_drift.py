@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ops.passes import Passes
+from shared.aws.runs import LastRun
 from shared.domain.budget import Lane
 from shared.usecases.drift_report import report_of
 from shared.usecases.drift_run import Run
@@ -61,6 +62,20 @@ def test_a_dry_run_and_a_real_one(stack: Any) -> None:
     assert (last.status, last.data) == (ran.status, ran.data)
     assert "repaired" in stack.run("drift").stderr
     assert stale(stack.run("reconcile", "--json").data) == []
+
+
+def test_a_report_of_another_version(stack: Any) -> None:
+    """What can't be shown is said in one line, with what brings a report that can."""
+    runs, now = Passes(stack).runs, stack.parts.control.now()
+    before = runs.last()
+    other = LastRun(run_id="other", key="other.json", finished_at=now)
+    runs.finish(other, began=now, repaired=False)
+    runs.keep(other.key, {"findings": [{"of": "another version"}]})
+    ran = stack.run("drift")
+    assert (ran.status, ran.stdout) == (1, "")
+    assert "other.json is another version's: run `d1fleet reconcile`" in ran.stderr
+    if before is not None:
+        runs.finish(before, began=now, repaired=False)
 
 
 @pytest.mark.parametrize("ended", ["done", "given_up"])

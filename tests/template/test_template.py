@@ -10,6 +10,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.aws.template import setting_name
 from shared.settings import Settings
+from shared.usecases.reconcile import BUSY
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
@@ -214,6 +215,11 @@ def test_what_fails_is_alarmed() -> None:
         | {("Errors", function) for function in FUNCTIONS}
     )
     assert all(alarm["AlarmActions"] == [{"Ref": "AlertTopic"}] for alarm in alarms)
+
+
+def test_a_pass_is_nobody_elses_while_it_may_run() -> None:
+    """The sweep goes on with a pass only when the function that did it can't run any more."""
+    assert FUNCTIONS["ReconcileFunction"]["Timeout"] < BUSY.total_seconds()
 
 
 def test_state_outlives_the_stack() -> None:

@@ -84,7 +84,9 @@ def test_what_one_publish_mends_is_told_to_each(drifting: Drifting) -> None:
     for tenant in tenants:
         drifting.account.edit(shard, without=drifting.of(tenant).binding)
     drifting.lose(f"WORKER#{shard}", f"DB#{drifting.of('one').database_ulid}")
-    assert drifting.one_pass() == {("binding_missing", tenant) for tenant in tenants}
+    answer = drifting.reconcile(trace="t", time_left=lambda: 10_000.0)
+    assert drifting.read(answer) == {("binding_missing", tenant) for tenant in tenants}
+    assert (answer.left, drifting.report["left"]) == (len(tenants), len(tenants)), "not seen yet"
     assert [each["repaired"] for each in drifting.report["findings"]] == [True] * len(tenants)
     state = drifting.world.control.state
     for tenant in tenants:

@@ -86,6 +86,10 @@ def test_a_pass_goes_on_in_the_next_invocation(drifting: Drifting) -> None:
     """With time for a part of a step an invocation, the end is the same as in one go."""
     vandalise(drifting)
     drifting.directory("UPDATE tenant SET state = 'suspended' WHERE tenant_id = 'three'")
+    drifting.world.executioner.arm(None)
+    at_once = drifting.one_pass(dry=True)
+    asked = drifting.world.executioner.effects.count("POST owners")
+    assert asked == 1, "whose databases rows lead to is asked once, however many they are"
     reconcile = replace(drifting.reconcile, at_once=1)
     answer = reconcile(trace="t", time_left=_steps(1))
     steps = [answer.step]
@@ -99,8 +103,7 @@ def test_a_pass_goes_on_in_the_next_invocation(drifting: Drifting) -> None:
     assert steps.count("routes") == 1 + 2, "each row is a part, after the directory"
     assert steps.count("contents") > len(TENANTS), "each database is a part"
     assert steps.count("repair") == answer.repaired == 4
-    found = {("binding_missing", "one"), ("directory_stale", "two"), ("directory_stale", "three")}
-    assert found < drifting.read(answer)
+    assert drifting.read(answer) == at_once
     assert len(drifting.report["findings"]) == 4
     assert list(drifting.runs.unfinished()) == []
     whole(drifting)
@@ -109,21 +112,30 @@ def test_a_pass_goes_on_in_the_next_invocation(drifting: Drifting) -> None:
 def test_a_pass_that_ends_is_a_sign_of_life(
     drifting: Drifting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The function counts `Reconciled` for a pass once it is done, not while it is under way."""
+    """The function counts `Reconciled` for a pass once it is done, not while it is under way.
+
+    What is left is measured then, and again when repairs were seen to.
+    """
+    vandalise(drifting)
     parts = SimpleNamespace(settings=drifting.world.control.settings)
     monkeypatch.setattr(app, "_parts", lambda: (parts, drifting.after_sweep))
 
-    def beats(seconds: float, **event: str) -> tuple[dict[str, Any], list[str]]:
+    def asked(seconds: float, **event: str) -> tuple[dict[str, Any], list[str], list[float]]:
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
         capsys.readouterr()
         answer = app.handler({"task": "nightly", **event}, context)
-        lines = map(json.loads, filter(None, capsys.readouterr().out.splitlines()))
-        return answer, [line["fleet"] for line in lines if "Reconciled" in line]
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line]
+        beats = [line["fleet"] for line in lines if "Reconciled" in line]
+        return answer, beats, [left for line in lines for left in line.get("DriftLeft", ())]
 
-    begun, none = beats(0)
-    assert (begun["state"], none) == ("unfinished", [])
-    done, one = beats(LONG, run=begun["run"])
-    assert (done["state"], one) == ("done", [drifting.world.control.settings.fleet])
+    begun, *none = asked(0)
+    assert (begun["state"], none) == ("unfinished", [[], []])
+    done, *measured = asked(LONG, run=begun["run"])
+    assert (done["state"], done["repaired"]) == ("done", 3)
+    assert measured == [[drifting.world.control.settings.fleet], [3]]
+    drifting.work()
+    settled, *measured = asked(LONG, task="settle", run=begun["run"])
+    assert (settled["left"], measured) == (0, [[], [0]])
 
 
 @dataclass
