@@ -16,6 +16,7 @@ from shared.aws.items import Change
 from shared.domain.worker import Worker
 from shared.errors import Conflict
 from tests.support.running import Running, wait_until
+from tests.support.stacks import give_back_after
 
 pytestmark = [pytest.mark.stack, pytest.mark.workerd]
 
@@ -156,7 +157,7 @@ def test_a_write_that_commits_late_is_noticed_and_mended(
     """A dead process' publish commits over later ones; the sweep sees it and publishes anew."""
     (shard,) = (room.script for room in quick.shards())
     route = [{"route": PATCH, "nth": 1, "do": "delay", "seconds": LATE}]
-    give_back_soon(quick)
+    give_back_after(quick, 3, names=["bind"])
     patches = quick.stats()["calls"][PATCH]
     quick.control("faults", route)
     quick.sign_up("org_before_zombie")
@@ -187,12 +188,6 @@ def test_a_write_that_commits_late_is_noticed_and_mended(
     for number in range(3):
         quick.wait_active(f"org_mended_{number}")
         assert quick.notes(f"org_mended_{number}") == []
-
-
-def give_back_soon(quick: Running) -> None:
-    """Let the message of a killed publisher come back after seconds, not minutes."""
-    queue = quick.description["aws"]["queues"]["bind"]
-    quick.aws("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "3"})
 
 
 def binders(stack: Stack) -> list[int]:

@@ -28,14 +28,20 @@ def _processes_of(stack: Stack) -> Mapping[str, Sequence[int]]:
     return {name.split("-")[1]: service.pids(name) for name in service.counts()}
 
 
-def give_back_after(running: Running, seconds: int, receives: int = 100) -> None:
-    """Let the queues give the messages of killed functions back after so many seconds.
+def give_back_after(
+    running: Running,
+    seconds: int,
+    *,
+    receives: int = 100,
+    names: Sequence[str] = ("work", "bind", "backup"),
+) -> None:
+    """Let queues give the messages of killed functions back after so many seconds.
 
     On a busy machine that comes before they are done, so they may be received more often than in
     the template before they count as dead.
     """
     sqs, queues = running.aws("sqs"), running.description["aws"]["queues"]
-    for name in ("work", "bind", "backup"):
+    for name in names:
         url = queues[name]
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
         redrive = json.loads(found["Attributes"]["RedrivePolicy"])
