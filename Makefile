@@ -40,7 +40,7 @@ bench: install  ## measure beside the references; BENCH="--quick --only warm" fo
 	$(PY) -m bench $(BENCH)
 
 test: install  ## all tests: no cloud account, no credentials
-	$(BIN)/pytest -q -n 3 --dist loadgroup --no-loadscope-reorder tests
+	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder tests
 	npm run --silent test:worker
 
 check: install .tools/sam/.installed  ## format, lint, types, import contracts, template lint

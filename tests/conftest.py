@@ -11,38 +11,36 @@ import pytest
 from botocore import session
 from botocore.loaders import create_loader
 from httpx._transports import default as transports
+from xdist.scheduler import LoadScopeScheduling
 
 from local.aws import backends
 from tests.support.moto import moto_process
 
 LONGEST = ("e2e_kill", "e2e", "usecases", "e2e_audit", "cli", "local")
 """Folders to begin with, so that no worker process ends long after the others."""
-STACKS = ("stack", "quick_stack")
-"""Fixtures of tests/e2e that are made once a process, at the cost of many tests."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+class ByStack(LoadScopeScheduling):
+    """Give each file to one process, and all files that share stacks to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
+    """Let xdist deal the tests out so, in the order of their collection."""
+    return ByStack(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; keep what shares something dear in one process."""
+    """Begin with what takes longest; within a folder the order stays."""
     items.sort(key=_rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _rank(item: pytest.Item) -> int:
-    folder = _where(item).parts[0]
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
     return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
-
-
-def _group(item: pytest.Item) -> str:
-    """Return the shared stack that a test uses, or else its file."""
-    fixtures = getattr(item, "fixturenames", ())
-    shared = next((name for name in STACKS if name in fixtures), None)
-    return shared if shared and item.path.parent.name == "e2e" else str(_where(item))
-
-
-def _where(item: pytest.Item) -> Path:
-    return item.path.relative_to(Path(__file__).parent)
 
 
 def pytest_collection_finish() -> None:
